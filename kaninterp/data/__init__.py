@@ -1,0 +1,23 @@
+"""User data as batches of tensors: any accepted kind in, the same checked batches out."""
+
+from __future__ import annotations
+
+from kaninterp.data.batch import Batch
+from kaninterp.data.batches import Batches, as_batches
+from kaninterp.data.checks import placement
+from kaninterp.data.rng import preserved_rng
+from kaninterp.data.splits import time_split
+from kaninterp.data.standardize import Standardizer
+from kaninterp.data.windows import Windows, windows
+
+__all__ = [
+    "Batch",
+    "Batches",
+    "Standardizer",
+    "Windows",
+    "as_batches",
+    "placement",
+    "preserved_rng",
+    "time_split",
+    "windows",
+]
