@@ -1,0 +1,53 @@
+"""Ground floor: frozen nouns, names and errors. numpy only; everything above is a function of these."""
+
+from .errors import (
+    DataError,
+    FileFormatError,
+    InputError,
+    InputTypeError,
+    KanInterpError,
+    ModelError,
+    NamesError,
+    PlanError,
+    ReportWriteError,
+    ShapeError,
+    StateError,
+)
+from .evidence import EdgeAblation, Estimate, InputAblation, InputAttribution, PruneCost, SurvivalCurve
+from .findings import Finding, Verdict
+from .mask import EdgeMask
+from .plan import PrunePlan, Reason
+from .tables import EdgeTable, NodeTable, RangeTable, RawTable
+from .trace import LayerTrace, ModelCard, Trace
+
+__all__ = [
+    "DataError",
+    "EdgeAblation",
+    "EdgeMask",
+    "EdgeTable",
+    "Estimate",
+    "FileFormatError",
+    "Finding",
+    "InputAblation",
+    "InputAttribution",
+    "InputError",
+    "InputTypeError",
+    "KanInterpError",
+    "LayerTrace",
+    "ModelCard",
+    "ModelError",
+    "NamesError",
+    "NodeTable",
+    "PlanError",
+    "PruneCost",
+    "PrunePlan",
+    "RangeTable",
+    "RawTable",
+    "Reason",
+    "ReportWriteError",
+    "ShapeError",
+    "StateError",
+    "SurvivalCurve",
+    "Trace",
+    "Verdict",
+]

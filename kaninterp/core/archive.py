@@ -1,0 +1,133 @@
+"""Nouns to one ``.npz`` file and back: numpy arrays plus a JSON skeleton, never a pickle.
+
+A noun (frozen dataclass) may hold arrays, numbers, text, None, tuples of these, and other nouns. The skeleton
+names each noun's class; only classes handed to `load` are ever built, so a hostile file can do no more than fail.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .errors import FileFormatError
+
+__all__ = ["dump_bytes", "load", "save", "write_atomically"]
+
+FORMAT = "kaninterp-archive"
+VERSION = 1
+MAX_BYTES = 2**31  # a trace is O(edges x grid); two gigabytes of it is not one of ours
+
+T = TypeVar("T")
+
+
+def save(noun: Any, path: str | os.PathLike[str]) -> None:
+    """Write a noun to ``path`` (``.npz``), atomically: a failure leaves an old file as it was."""
+    write_atomically(Path(path), dump_bytes(noun))
+
+
+def dump_bytes(noun: Any) -> bytes:
+    """Serialise a noun; the same noun gives the same bytes."""
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    skeleton = {"format": FORMAT, "version": VERSION, "noun": _pack(noun, arrays)}
+    header = np.frombuffer(json.dumps(skeleton, sort_keys=True).encode(), dtype=np.uint8)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in {"header": header, **arrays}.items():
+            member = io.BytesIO()
+            np.save(member, array, allow_pickle=False)
+            # a fixed time stamp: zip files carry one, and equal nouns must give equal bytes
+            archive.writestr(
+                zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue(), zipfile.ZIP_DEFLATED
+            )
+    return buffer.getvalue()
+
+
+def load(path: str | os.PathLike[str], expected: type[T], classes: tuple[type[Any], ...]) -> T:
+    """Read a noun of class ``expected`` back; ``classes`` are the nouns it may contain.
+
+    Raises
+    ------
+    FileFormatError
+        The file is not one of ours, is damaged, or holds another noun.
+    """
+    known = {cls.__name__: cls for cls in (*classes, expected)}
+    try:
+        if os.path.getsize(path) > MAX_BYTES:
+            raise FileFormatError(f"{path}: larger than {MAX_BYTES} bytes; not a file written by kaninterp")
+        with np.load(path, allow_pickle=False) as archive:
+            skeleton = json.loads(archive["header"].tobytes())
+            if skeleton["format"] != FORMAT or skeleton["version"] != VERSION:
+                raise FileFormatError(
+                    f"{path}: {skeleton['format']} version {skeleton['version']}; this release reads version {VERSION}"
+                )
+            noun = _unpack(skeleton["noun"], archive, known)
+    except FileFormatError:
+        raise
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        EOFError,
+        zipfile.BadZipFile,
+        AttributeError,
+        IndexError,
+    ) as error:
+        raise FileFormatError(f"{path}: not a file written by kaninterp, or damaged ({error})") from error
+    if not isinstance(noun, expected):
+        raise FileFormatError(f"{path}: holds a {type(noun).__name__}, asked for a {expected.__name__}")
+    return noun
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write through a temporary file in the same folder and a rename."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _pack(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
+    if isinstance(value, np.ndarray):
+        key = f"a{len(arrays)}"
+        arrays[key] = value
+        return {"array": key}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {
+            "noun": type(value).__name__,
+            "fields": {f.name: _pack(getattr(value, f.name), arrays) for f in fields(value)},
+        }
+    if isinstance(value, tuple):
+        return {"tuple": [_pack(item, arrays) for item in value]}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return {"value": value}
+    raise TypeError(f"cannot archive a {type(value).__name__}")
+
+
+def _unpack(node: dict[str, Any], arrays: Any, known: Mapping[str, type[Any]]) -> Any:
+    if "array" in node:
+        return arrays[node["array"]]
+    if "tuple" in node:
+        return tuple(_unpack(item, arrays, known) for item in node["tuple"])
+    if "noun" in node:
+        return known[node["noun"]](**{key: _unpack(item, arrays, known) for key, item in node["fields"].items()})
+    return node["value"]

@@ -1,0 +1,163 @@
+"""`Trace`: everything one pass over the data measured, without the data and without the model."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import archive
+from .errors import ShapeError
+from .frozen import same
+from .tables import EdgeTable, NodeTable, RangeTable, RawTable
+
+__all__ = ["LayerTrace", "ModelCard", "Trace"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LayerTrace:
+    """One KAN layer as seen on the data: its input nodes, where they fell, and its edges."""
+
+    inputs: NodeTable
+    ranges: RangeTable
+    edges: EdgeTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """What was traced, in words and numbers; no weights.
+
+    Attributes
+    ----------
+    model, head, path : str
+        Class of the model, class of its KAN, and where the KAN sits in the model ("head").
+    fingerprint : str
+        SHA-256 of the KAN's structure and weights; a plan made from this trace fits only this KAN.
+    parameters, head_parameters : int
+        Trainable numbers in the model and in its KAN.
+    widths : tuple of int
+        Nodes per layer of the KAN, from its inputs to its outputs.
+    node_ids : tuple of tuple of int
+        Original index of each node (differs from its position once the KAN was pruned).
+    options : tuple of (str, str)
+        Further facts to print: grid, order, dtype, device.
+    """
+
+    model: str
+    head: str
+    path: str
+    fingerprint: str
+    parameters: int
+    head_parameters: int
+    widths: tuple[int, ...]
+    node_ids: tuple[tuple[int, ...], ...]
+    options: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trace:
+    """Sufficient statistics of a KAN inside a model, over a data set (laws 3, 6, 9, 10).
+
+    Attributes
+    ----------
+    layers : tuple of LayerTrace
+        From the head inputs to the outputs.
+    outputs : NodeTable
+        The head's outputs.
+    raw : RawTable or None
+        The user's own columns; None if the model's inputs could not be read as columns.
+    output_names : tuple of str
+        Names of the outputs.
+    card : ModelCard
+        What was traced.
+    data : str
+        Kind and shape of the data in words ("DataFrame 5000 x 8").
+    data_fingerprints : tuple of str
+        SHA-256 of each data set traced, in sorted order, so that merging in any order gives the same.
+
+    Notes
+    -----
+    The size is O(edges x grid) whatever the number of rows. `merge` joins traces of the same model over disjoint
+    rows, from batches, processes or machines.
+    """
+
+    layers: tuple[LayerTrace, ...]
+    outputs: NodeTable
+    raw: RawTable | None
+    output_names: tuple[str, ...]
+    card: ModelCard
+    data: str
+    data_fingerprints: tuple[str, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows that reached the head (time steps count when the head reads each of them)."""
+        return self.outputs.count
+
+    @property
+    def nodes(self) -> tuple[NodeTable, ...]:
+        """Node tables of every layer, head inputs first, outputs last."""
+        return (*(layer.inputs for layer in self.layers), self.outputs)
+
+    def node_name(self, layer: int, index: int) -> str:
+        """Name of a node: an output's own name, ``unit 3`` for a head input, ``node 1.2`` in between."""
+        if layer == len(self.layers):
+            return self.output_names[index]
+        original = self.card.node_ids[layer][index]
+        if layer == 0:
+            raw_is_head_input = self.raw is not None and self.card.path == "" and len(self.raw.names) > original
+            return self.raw.names[original] if raw_is_head_input and self.raw is not None else f"unit {original}"
+        return f"node {layer}.{original}"
+
+    def merge(self, other: Trace) -> Trace:
+        """Trace of the rows of both.
+
+        Raises
+        ------
+        ShapeError
+            The traces are of different models or columns.
+        """
+        if self.card != other.card or self.output_names != other.output_names:
+            raise ShapeError(
+                f"cannot merge traces of different models: {self.card.model} {self.card.fingerprint[:12]} and "
+                f"{other.card.model} {other.card.fingerprint[:12]}; trace both data sets with the same model"
+            )
+        if (self.raw is None) != (other.raw is None):
+            raise ShapeError("cannot merge a trace with raw columns and one without; trace both in the same way")
+        mine, theirs = self.nodes, other.nodes
+        layers = tuple(
+            LayerTrace(
+                inputs=a.inputs.merge(b.inputs),
+                ranges=a.ranges.merge(b.ranges),
+                edges=a.edges.merge(b.edges, (mine[i].mean, theirs[i].mean), (mine[i + 1].mean, theirs[i + 1].mean)),
+            )
+            for i, (a, b) in enumerate(zip(self.layers, other.layers, strict=True))
+        )
+        return Trace(
+            layers=layers,
+            outputs=self.outputs.merge(other.outputs),
+            raw=self.raw.merge(other.raw) if self.raw is not None and other.raw is not None else None,
+            output_names=self.output_names,
+            card=self.card,
+            data=self.data if self.data == other.data else f"{self.data} + {other.data}",
+            data_fingerprints=tuple(sorted(self.data_fingerprints + other.data_fingerprints)),
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to an ``.npz`` file (no pickle), atomically."""
+        archive.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Trace:
+        """Read a trace back; raises `FileFormatError` on anything else."""
+        return archive.load(path, cls, (LayerTrace, ModelCard, NodeTable, RangeTable, EdgeTable, RawTable))
+
+    def equals(self, other: Trace) -> bool:
+        """Whether both hold the same values, bit for bit."""
+        return same(self, other)
+
+    def __repr__(self) -> str:
+        widths = ", ".join(map(str, self.card.widths))
+        edges = sum(int(np.count_nonzero(layer.edges.alive)) for layer in self.layers)
+        return f"Trace({self.card.model}, widths=[{widths}], edges={edges}, rows={self.rows}, data={self.data!r})"
