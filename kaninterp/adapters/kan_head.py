@@ -1,0 +1,74 @@
+"""Adapter for kaninterp's own `KANHead`, by what it offers rather than by import: rooms of one floor stay apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kaninterp.adapters.view import LayerView, ModelView, names_or_none
+
+__all__ = ["view_kan_head"]
+
+
+class _KanHeadLayer(LayerView):
+    """A `KANLayer`: every edge is linear in a basis shared by all edges of its input."""
+
+    def __init__(self, layer: Any) -> None:
+        self._layer = layer
+        self.knots = layer.knots.detach().cpu().double().numpy().copy()
+        self.order = int(layer.order)
+        self.alive = layer.mask.detach().cpu().numpy() != 0
+        self.bias = layer.bias.detach().cpu().double().numpy().copy()
+
+    def edges(self, x: Tensor) -> Tensor:
+        result: Tensor = self._layer.edges(x)
+        return result
+
+    def base_edges(self, x: Tensor) -> Tensor:
+        result: Tensor = self._layer.edges(x, part="base")
+        return result
+
+    def __call__(self, x: Tensor) -> Tensor:
+        result: Tensor = self._layer(x)
+        return result
+
+    def planes(self, x: Tensor) -> Tensor:
+        result: Tensor = self._layer.basis(x)
+        return result
+
+    def coefficients(self) -> Tensor:
+        result: Tensor = self._layer.masked_weight().detach()
+        return result
+
+
+def view_kan_head(module: nn.Module, path: str) -> ModelView:
+    """View of a `KANHead` that sits at ``path`` in a model."""
+    head: Any = module
+    layers = tuple(_KanHeadLayer(layer) for layer in head.layers)
+    widths = (layers[0].src, *(layer.dst for layer in layers))
+    first = tuple(range(widths[0])) if head.select is None else tuple(head.select)
+    ids = head.node_ids or (first, *(tuple(range(width)) for width in widths[1:]))
+    weight = head.layers[0].weight
+    return ModelView(
+        module=module,
+        path=path,
+        layers=layers,
+        width=int(head.in_features),
+        columns=None if head.select is None else tuple(head.select),
+        node_ids=tuple(tuple(int(i) for i in layer) for layer in ids),
+        input_names=names_or_none(head.input_names),
+        output_names=names_or_none(head.output_names),
+        options=(
+            ("grid intervals", str(head.options["grid"])),
+            ("spline order", str(head.options["order"])),
+            ("knots", "uniform" if head.options["uniform"] else "free"),
+            ("outside the domain", str(head.options["outside"])),
+            ("base function", str(head.options["base"])),
+            ("number type", str(weight.dtype).removeprefix("torch.")),
+            ("device", str(torch.device(weight.device).type)),
+            ("spline coefficients", str(int(np.prod(weight.shape)))),
+        ),
+    )

@@ -1,0 +1,87 @@
+"""Find the KAN in a model: families are known by the qualified name of their class, so none has to be imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+
+from kaninterp.adapters.kan_head import view_kan_head
+from kaninterp.adapters.view import ModelView
+from kaninterp.core.errors import InputTypeError, ModelError
+
+__all__ = ["ADAPTERS", "as_view", "find_kans"]
+
+Adapter = Callable[[nn.Module, str], ModelView]
+
+ADAPTERS: dict[str, Adapter] = {
+    "kaninterp.nn.head.KANHead": view_kan_head,
+}
+"""One line per family: qualified class name -> adapter."""
+
+
+def find_kans(model: nn.Module) -> dict[str, Adapter]:
+    """Paths of all KANs in a model, outermost only, with the adapter that reads each.
+
+    Examples
+    --------
+    >>> import torch
+    >>> find_kans(torch.nn.Linear(2, 1))
+    {}
+    """
+    found: dict[str, Adapter] = {}
+    for path, module in model.named_modules():
+        inside = any(outer == "" or path.startswith(f"{outer}.") for outer in found)
+        adapter = None if inside else _adapter_of(module)
+        if adapter is not None:
+            found[path] = adapter
+    return found
+
+
+def as_view(model: nn.Module, path: str | None = None) -> ModelView:
+    """View of the KAN inside a model.
+
+    Parameters
+    ----------
+    model
+        Any module with a KAN somewhere inside, or a KAN.
+    path
+        Where the KAN sits, if there are several ("decoder.head").
+
+    Raises
+    ------
+    InputTypeError
+        Not a module.
+    ModelError
+        No KAN, or several and no ``path``; the message lists what was found.
+    """
+    if not isinstance(model, nn.Module):
+        raise InputTypeError(f"model: expected a torch.nn.Module with a KAN inside, got {type(model).__name__}")
+    found = find_kans(model)
+    if path is not None:
+        if path not in found:
+            raise ModelError(f"no KAN at {path!r}; found at: {_listed(found, model)}")
+        return found[path](model.get_submodule(path), path)
+    if not found:
+        kinds = sorted({type(module).__name__ for module in model.modules()})
+        raise ModelError(
+            f"no KAN in {type(model).__name__}: its modules are {', '.join(kinds[:12])}; known KANs are "
+            f"{', '.join(ADAPTERS)}. Put a kaninterp.KANHead on top of the backbone"
+        )
+    if len(found) > 1:
+        raise ModelError(f"{len(found)} KANs in the model, say which with path=...: {_listed(found, model)}")
+    only = next(iter(found))
+    return found[only](model.get_submodule(only), only)
+
+
+def _adapter_of(module: nn.Module) -> Adapter | None:
+    for cls in type(module).__mro__:
+        adapter = ADAPTERS.get(f"{cls.__module__}.{cls.__qualname__}")
+        if adapter is not None:
+            return adapter
+    return None
+
+
+def _listed(found: dict[str, Adapter], model: nn.Module) -> str:
+    names = [f"{path!r} ({type(model.get_submodule(path)).__name__})" for path in found]
+    return ", ".join(names) or "nowhere"

@@ -1,0 +1,169 @@
+"""What the library asks of a KAN, whoever wrote it: `LayerView` per layer, `ModelView` for the whole.
+
+An adapter turns one family of modules into views. It needs the inner knots per input, which edges are alive,
+the bias, and ``edges(x)``; everything else has a default that follows from these.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kaninterp.core.errors import ModelError
+from kaninterp.core.frozen import Array, BoolArray
+
+__all__ = ["LayerView", "ModelView", "check_view"]
+
+ADDITIVITY_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+"""Law 1, relative to the size of the summed edges; coarser types get `ADDITIVITY_COARSE`."""
+ADDITIVITY_COARSE = 5e-2
+
+
+class LayerView(ABC):
+    """One layer y_j = b_j + sum_i phi_ji(x_i), read-only.
+
+    Attributes
+    ----------
+    knots : ndarray, shape (src, G + 1)
+        Inner knots per input; the domain is from the first to the last.
+    order : int
+        Spline order k.
+    alive : ndarray of bool, shape (dst, src)
+        False where the edge is masked.
+    bias : ndarray, shape (dst,)
+        Constant of each node.
+    """
+
+    knots: Array
+    order: int
+    alive: BoolArray
+    bias: Array
+
+    @abstractmethod
+    def edges(self, x: Tensor) -> Tensor:
+        """Every edge at ``x`` (n, src): (n, dst, src); masked edges give 0."""
+
+    def base_edges(self, x: Tensor) -> Tensor:
+        """The part of every edge that is not its spline, (n, dst, src); 0 where a family has none."""
+        return torch.zeros_like(self.edges(x))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The layer's own output, ``(n, src) -> (n, dst)``."""
+        bias = torch.as_tensor(self.bias, dtype=x.dtype, device=x.device)
+        return self.edges(x).sum(-1) + bias
+
+    def planes(self, x: Tensor) -> Tensor | None:
+        """Shared basis of all edges of an input at ``x``, (n, K, src); None if there is none."""
+        del x
+        return None
+
+    def coefficients(self) -> Tensor | None:
+        """Weights of the planes, (dst, K, src), masked edges 0; None if there is no shared basis."""
+        return None
+
+    @property
+    def src(self) -> int:
+        """Number of source nodes."""
+        return int(self.alive.shape[1])
+
+    @property
+    def dst(self) -> int:
+        """Number of target nodes."""
+        return int(self.alive.shape[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ModelView:
+    """A KAN found in a model.
+
+    Attributes
+    ----------
+    module : nn.Module
+        The KAN itself.
+    path : str
+        Where it sits in the model ("" if it is the model).
+    layers : tuple of LayerView
+        From its inputs to its outputs.
+    width : int
+        Columns its forward takes.
+    columns : tuple of int or None
+        Which of these it reads (a pruned head selects); None means all.
+    node_ids : tuple of tuple of int
+        Original index of each node of layers 0..L.
+    input_names, output_names : tuple of str or None
+        Names it was given, if any.
+    options : tuple of (str, str)
+        Facts to print.
+    """
+
+    module: nn.Module
+    path: str
+    layers: tuple[LayerView, ...]
+    width: int
+    columns: tuple[int, ...] | None
+    node_ids: tuple[tuple[int, ...], ...]
+    input_names: tuple[str, ...] | None = None
+    output_names: tuple[str, ...] | None = None
+    options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Nodes per layer 0..L."""
+        return (self.layers[0].src, *(layer.dst for layer in self.layers))
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the structure, the knots, the masks and the trainable numbers."""
+        digest = hashlib.sha256(f"{type(self.module).__qualname__}{self.widths}{self.columns}".encode())
+        for layer in self.layers:
+            for array in (layer.knots, layer.alive, layer.bias):
+                digest.update(np.ascontiguousarray(array).tobytes())
+        for name, parameter in sorted(self.module.named_parameters()):
+            digest.update(name.encode())
+            digest.update(parameter.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def read(self, x: Tensor) -> Tensor:
+        """Rows and columns that the first layer sees: ``(..., width) -> (n, src)``."""
+        rows = x.reshape(-1, x.shape[-1])
+        return rows if self.columns is None else rows[:, list(self.columns)]
+
+    def activations(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Values of the nodes of layers 0..L for rows of layer 0, shape (n, src): each (n, width of the layer)."""
+        values = [x]
+        for layer in self.layers:
+            values.append(layer(values[-1]))
+        return tuple(values)
+
+
+@torch.no_grad()
+def check_view(view: ModelView, x: Tensor) -> None:
+    """Law 1 on given rows of layer 0: ``edges(x).sum(-1) + bias == layer(x)`` for every layer.
+
+    Raises
+    ------
+    ModelError
+        A layer is not the sum of its edges; then nothing said about single edges would be true.
+    """
+    for depth, (layer, values) in enumerate(zip(view.layers, view.activations(x), strict=False)):
+        edges = layer.edges(values)
+        bias = torch.as_tensor(layer.bias, dtype=edges.dtype, device=edges.device)
+        gap = float((edges.sum(-1) + bias - layer(values)).abs().max()) if values.shape[0] else 0.0
+        size = float(edges.abs().sum(-1).max()) + float(bias.abs().max()) if values.shape[0] else 0.0
+        allowed = ADDITIVITY_TOLERANCE.get(edges.dtype, ADDITIVITY_COARSE) * max(size, 1.0)
+        if not gap <= allowed:
+            raise ModelError(
+                f"layer {depth} of {type(view.module).__name__} is not the sum of its edges: off by {gap:.3g}, "
+                f"allowed {allowed:.3g}; a normalisation or a product inside the layer would do this. "
+                "Move it out of the layer"
+            )
+
+
+def names_or_none(names: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Names as a tuple, or None."""
+    return None if names is None else tuple(names)
