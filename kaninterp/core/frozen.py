@@ -43,7 +43,10 @@ def floats(values: ArrayLike, shape: tuple[int | None, ...], what: str, *, finit
     >>> floats([1, 2], (None,), "weights").flags.writeable
     False
     """
-    array = np.array(values, dtype=np.float64)
+    if _already_frozen(values):
+        array: Array = np.asarray(values)  # checked when it was frozen; sharing it keeps merging cheap
+    else:
+        array = np.array(values, dtype=np.float64)
     _check_shape(array, shape, what)
     if finite and not np.isfinite(array).all():
         raise DataError(
@@ -77,6 +80,8 @@ def same(left: object, right: object) -> bool:
     >>> same((np.ones(2), "a"), (np.ones(2), "a"))
     True
     """
+    if left is right:
+        return True
     if type(left) is not type(right):
         return False
     if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
@@ -86,6 +91,15 @@ def same(left: object, right: object) -> bool:
     if is_dataclass(left):
         return all(same(getattr(left, f.name), getattr(right, f.name)) for f in fields(left))
     return _same_scalar(left, right)
+
+
+def _already_frozen(values: object) -> bool:
+    return (
+        isinstance(values, np.ndarray)
+        and values.dtype == np.float64
+        and values.base is None
+        and not values.flags.writeable
+    )
 
 
 def _same_scalar(left: Any, right: Any) -> bool:

@@ -54,6 +54,8 @@ class PrunePlan:
         Value that replaces each dropped raw column.
     reasons : tuple of Reason
         Why each edge, node or input goes.
+    lags : int
+        Time steps of a row of the data the plan was made on; 1 for a table.
     fingerprint : str
         `ModelCard.fingerprint` of the head the plan was made for; empty means any head of these widths.
     """
@@ -65,6 +67,7 @@ class PrunePlan:
     fill: Array
     reasons: tuple[Reason, ...]
     fingerprint: str
+    lags: int = 1
 
     def __post_init__(self) -> None:
         if len(self.constants) != len(self.mask.layers):

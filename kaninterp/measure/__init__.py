@@ -1,0 +1,9 @@
+"""Measuring: torch in, numpy nouns out; the model and the caller's random numbers stay as they were."""
+
+from kaninterp.measure.ablation import ablate
+from kaninterp.measure.attribution import attribute
+from kaninterp.measure.bootstrap import BlockBootstrap, block_length
+from kaninterp.measure.edges import ablate_edges
+from kaninterp.measure.tracing import trace
+
+__all__ = ["BlockBootstrap", "ablate", "ablate_edges", "attribute", "block_length", "trace"]

@@ -1,0 +1,139 @@
+"""Statistics of one block of rows, as tables that merge: the elements of the monoid."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kaninterp.adapters import LayerView
+from kaninterp.core import EdgeTable, LayerTrace, NodeTable, RangeTable, RawTable
+from kaninterp.core.frozen import Array, IntArray
+
+__all__ = ["Curves", "layer_block", "raw_block"]
+
+CURVE_POINTS_PER_CELL = 4
+"""Points per knot interval at which an edge is drawn, domain and fringe; a cubic is smooth between them."""
+
+
+class Curves:
+    """The edges of a layer drawn on fixed points: the same for every block, so computed once."""
+
+    def __init__(self, layer: LayerView) -> None:
+        points = curve_points(layer.knots, layer.order)
+        weight = torch.as_tensor(points.T, dtype=_dtype_of(layer))
+        self.x = points
+        self.edges = _numpy(layer.edges(weight)).transpose(1, 2, 0).copy()
+        self.base = _numpy(layer.base_edges(weight)).transpose(1, 2, 0).copy()
+        for array in (self.x, self.edges, self.base):
+            array.flags.writeable = False
+
+
+def curve_points(knots: Array, order: int) -> Array:
+    """Points over domain and fringe, shape (src, P); the ends of the domain are among them."""
+    a, b = knots[:, :1], knots[:, -1:]
+    cells = knots.shape[1] - 1
+    cell = (b - a) / cells
+    steps = np.arange(-order * CURVE_POINTS_PER_CELL, (cells + order) * CURVE_POINTS_PER_CELL + 1)
+    return np.asarray(a + cell * steps / CURVE_POINTS_PER_CELL, dtype=np.float64)
+
+
+def layer_block(layer: LayerView, curves: Curves, x: Tensor, y: Tensor) -> LayerTrace:
+    """Statistics of one layer on rows x (n, src) with outputs y (n, dst).
+
+    Moments are taken about the block's own mean in float64, so they neither cancel nor go negative.
+    """
+    inputs = NodeTable.of(_numpy(x))
+    moments = _moments_from_planes(layer, x, y) or _moments_from_edges(layer, x, y)
+    mean, m2, with_output, with_input = (_numpy(part) for part in moments)
+    moving = layer.alive & ~inputs.constant[None, :]
+    return LayerTrace(
+        inputs=inputs,
+        ranges=_ranges(layer, x),
+        edges=EdgeTable(
+            count=x.shape[0],
+            mean=mean,
+            m2=np.where(moving, np.maximum(m2, 0.0), 0.0),
+            with_output=np.where(moving, with_output, 0.0),
+            with_input=np.where(moving, with_input, 0.0),
+            alive=layer.alive,
+            bias=layer.bias,
+            curve_x=curves.x,
+            curves=curves.edges,
+            base_curves=curves.base,
+        ),
+    )
+
+
+def raw_block(values: Tensor, names: tuple[str, ...]) -> RawTable:
+    """Moments and co-moments of raw columns, values (rows, lags, columns)."""
+    rows = _numpy(values.reshape(-1, values.shape[-1]))
+    nodes = NodeTable.of(rows)
+    centred = rows - nodes.mean
+    return RawTable(names=names, nodes=nodes, co=centred.T @ centred, lags=int(values.shape[1]))
+
+
+Moments = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def _moments_from_planes(layer: LayerView, x: Tensor, y: Tensor) -> Moments | None:
+    """Edges that share a basis: their moments are quadratic forms in its Gram matrix, O(n src K (K + dst))."""
+    basis, weight = layer.planes(x), layer.coefficients()
+    if basis is None or weight is None:
+        return None
+    planes = basis.detach().permute(2, 1, 0).to(torch.float64, memory_format=torch.contiguous_format)  # (src, K, n)
+    weight = weight.double().permute(2, 0, 1)  # (src, dst, K)
+    plane_mean = planes.mean(2)
+    planes -= plane_mean.unsqueeze(2)
+    gram = torch.bmm(planes, planes.transpose(1, 2))
+    centred_y, centred_x = _centred(y), _centred(x)
+    mean = (weight * plane_mean.unsqueeze(1)).sum(2)
+    m2 = (torch.bmm(weight, gram) * weight).sum(2)
+    across = (planes.flatten(0, 1) @ centred_y).reshape(*gram.shape[:2], -1)  # (src, K, dst)
+    with_output = (weight * across.transpose(1, 2)).sum(2)
+    along = (planes @ centred_x.T.unsqueeze(2)).squeeze(2)  # (src, K)
+    with_input = (weight * along.unsqueeze(1)).sum(2)
+    return mean.T, m2.T, with_output.T, with_input.T
+
+
+def _moments_from_edges(layer: LayerView, x: Tensor, y: Tensor) -> Moments:
+    """Any other family: from the edges themselves, O(n src dst)."""
+    edges = layer.edges(x).detach().double()
+    mean = edges.mean(0)
+    edges = edges - mean
+    with_output = torch.einsum("nds,nd->ds", edges, _centred(y))
+    with_input = torch.einsum("nds,ns->ds", edges, _centred(x))
+    return mean, edges.square().sum(0), with_output, with_input
+
+
+def _ranges(layer: LayerView, x: Tensor) -> RangeTable:
+    """Counts per knot interval and per zone outside; the last knot belongs to the last interval."""
+    knots, order = layer.knots, layer.order
+    src, cells = knots.shape[0], knots.shape[1] - 1
+    fringe = order * (knots[:, -1:] - knots[:, :1]) / cells
+    edges = np.concatenate([knots[:, :1] - fringe, knots, knots[:, -1:] + fringe], axis=1)
+    bins = cells + 4
+    boundaries = torch.as_tensor(edges, dtype=torch.float64, device=x.device)
+    columns = x.detach().double().T.contiguous()
+    place = torch.searchsorted(boundaries, columns, right=True)
+    last = boundaries[:, -2:-1]
+    place = torch.where(columns == last, torch.full_like(place, cells + 1), place)
+    flat = place + bins * torch.arange(src, device=x.device).unsqueeze(1)
+    counts = torch.bincount(flat.flatten(), minlength=src * bins).reshape(src, bins).cpu().numpy()
+    outside: IntArray = counts[:, [0, 1, cells + 2, cells + 3]]
+    return RangeTable(knots=knots, order=order, intervals=counts[:, 2 : cells + 2], outside=outside)
+
+
+def _centred(values: Tensor) -> Tensor:
+    values = values.detach().double()
+    return values - values.mean(0)
+
+
+def _numpy(values: Tensor) -> Array:
+    array: Array = values.detach().cpu().double().numpy()
+    return array
+
+
+def _dtype_of(layer: LayerView) -> torch.dtype:
+    weight = layer.coefficients()
+    return torch.get_default_dtype() if weight is None else weight.dtype

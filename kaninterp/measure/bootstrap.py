@@ -1,0 +1,77 @@
+"""Intervals for means over rows that may depend on their neighbours in time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kaninterp.core import Estimate
+from kaninterp.core.frozen import Array
+
+__all__ = ["DRAWS", "BlockBootstrap", "block_length"]
+
+DRAWS = 9999
+"""Bootstrap draws: enough for a p-value of 1e-4, which Holm's correction over 100 columns at .01 needs."""
+LEVEL = 0.95
+
+
+class BlockBootstrap:
+    """Moving-block bootstrap (Künsch 1989) of means over the same rows, with the same draws for every quantity.
+
+    Parameters
+    ----------
+    rows, block
+        Number of rows, and of neighbouring rows drawn together.
+    rng
+        Source of the draws.
+
+    Examples
+    --------
+    >>> boot = BlockBootstrap(400, 10, np.random.default_rng(0))
+    >>> estimate = boot.estimate(np.random.default_rng(1).normal(1.0, 1.0, 400))
+    >>> bool(estimate.low < 1.0 < estimate.high)
+    True
+    """
+
+    def __init__(self, rows: int, block: int, rng: np.random.Generator) -> None:
+        self.block = max(1, min(block, rows // 2 or 1))
+        blocks = -(-rows // self.block)
+        starts = rng.integers(0, rows, size=(DRAWS, blocks))
+        counts = np.zeros((DRAWS, rows), dtype=np.float32)
+        for column in starts.T:
+            np.add.at(counts, (np.arange(DRAWS), column), 1.0)
+        self._weights = counts / counts.sum(1, keepdims=True)
+
+    def means(self, values: Array) -> Array:
+        """Bootstrap means, ``(rows, ...) -> (DRAWS, ...)``; blocks wrap around the end."""
+        flat = values.reshape(len(values), -1)
+        total = np.concatenate([flat, flat[: self.block - 1]]) if self.block > 1 else flat
+        sums = np.cumsum(np.concatenate([np.zeros((1, flat.shape[1])), total]), axis=0)
+        blocks = (sums[self.block :] - sums[: -self.block]) / self.block
+        drawn = self._weights.astype(np.float64) @ blocks
+        return np.asarray(drawn.reshape(DRAWS, *values.shape[1:]), dtype=np.float64)
+
+    def estimate(self, values: Array) -> Estimate:
+        """Mean of one quantity, shape (rows,), with its 95 % interval."""
+        low, high = self.interval(values[:, None])
+        return Estimate(value=float(values.mean()), low=float(low[0]), high=float(high[0]))
+
+    def interval(self, values: Array) -> tuple[Array, Array]:
+        """Lower and upper end for several quantities, shape (rows, m)."""
+        tail = (1 - LEVEL) / 2
+        low, high = np.quantile(self.means(values), [tail, 1 - tail], axis=0)
+        return low, high
+
+    def p_values(self, values: Array) -> Array:
+        """One-sided p-value that each mean is not above zero, shape (rows, m) -> (m,)."""
+        hits = (self.means(values) <= 0).sum(0)
+        return np.asarray((1 + hits) / (1 + DRAWS), dtype=np.float64)
+
+    def standard_error(self, values: Array) -> float:
+        """Standard error of one mean, shape (rows,)."""
+        return float(self.means(values[:, None]).std())
+
+
+def block_length(rows: int, lags: int, spacing: float) -> int:
+    """Rows to keep together: as many as share a time window, and at least rows^(1/3) (Hall, Horowitz & Jing 1995)."""
+    overlap = int(np.ceil(lags / max(spacing, 1.0))) if lags > 1 else 1
+    return max(overlap, int(np.ceil(rows ** (1 / 3))))

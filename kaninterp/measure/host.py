@@ -1,0 +1,124 @@
+"""Run a host model on batches and see what its KAN is given, without leaving a trace in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kaninterp.adapters import ModelView
+from kaninterp.core.errors import ModelError
+from kaninterp.data import Batch, preserved_rng
+from kaninterp.nn import undisturbed
+
+__all__ = ["Columns", "output_tensor", "run", "untouched", "watched"]
+
+
+@contextmanager
+def untouched(model: nn.Module) -> Iterator[None]:
+    """Eval mode, no gradients; flags, buffers and every random generator are given back as found (law 9)."""
+    with preserved_rng(), undisturbed(model):
+        yield
+
+
+@contextmanager
+def watched(view: ModelView) -> Iterator[list[Tensor]]:
+    """Collect what the KAN is given, in calling order; the hook is gone afterwards."""
+    seen: list[Tensor] = []
+
+    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        del module
+        seen.append(args[0] if args else next(iter(kwargs.values())))
+
+    handle = view.module.register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+def run(model: nn.Module, view: ModelView, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Output of the model and rows of layer 0 of its KAN, (n, src); call it inside `untouched`.
+
+    Raises
+    ------
+    ModelError
+        The forward pass does not use the KAN.
+    """
+    with watched(view) as seen:
+        output = output_tensor(batch.call(model))
+    if not seen:
+        where = view.path or "the model"
+        raise ModelError(f"the forward pass never calls the KAN at {where!r}; nothing can be measured there")
+    return output, torch.cat([view.read(x) for x in seen])
+
+
+def output_tensor(output: Any) -> Tensor:
+    """The tensor a model returns, or the first one of a tuple, list or dict.
+
+    Raises
+    ------
+    ModelError
+        There is none.
+    """
+    while isinstance(output, (tuple, list, dict)) and output:
+        output = next(iter(output.values())) if isinstance(output, dict) else output[0]
+    if not isinstance(output, Tensor):
+        raise ModelError(
+            f"the model returns {type(output).__name__}; expected a tensor, or a tuple that starts with one"
+        )
+    return output
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """Where each raw column lives: which input tensor, and which of its last-axis positions.
+
+    Attributes
+    ----------
+    names : tuple of str
+        All raw columns, one input after the other; integer inputs (indices) have none.
+    places : tuple of (int, int)
+        Input number and position of each.
+    lags : int
+        Time steps of the inputs; 1 for tables.
+    """
+
+    names: tuple[str, ...]
+    places: tuple[tuple[int, int], ...]
+    lags: int
+
+    @classmethod
+    def of(cls, batch: Batch, names: tuple[tuple[str, ...], ...]) -> Columns:
+        """Columns of the float inputs of a batch."""
+        floats = [i for i, x in enumerate(batch.inputs) if x.is_floating_point()]
+        places = tuple((i, position) for i in floats for position in range(len(names[i])))
+        lags = max((batch.inputs[i].shape[1] for i in floats if batch.inputs[i].dim() == 3), default=1)
+        return cls(names=tuple(names[i][position] for i, position in places), places=places, lags=lags)
+
+    @staticmethod
+    def readable(batch: Batch) -> bool:
+        """Whether every float input is a table or a sequence, so that its columns mean something."""
+        return all(x.dim() in {2, 3} for x in batch.inputs if x.is_floating_point())
+
+    def values(self, batch: Batch) -> Tensor:
+        """All columns side by side, (rows, lags, columns); a table's columns are constant over time."""
+        parts = []
+        for x in batch.inputs:
+            if not x.is_floating_point():
+                continue
+            sequence = x if x.dim() == 3 else x.unsqueeze(1)
+            parts.append(sequence.expand(-1, self.lags, -1) if sequence.shape[1] == 1 else sequence)
+        return torch.cat(parts, dim=2)
+
+    def effects(self, values: Sequence[Tensor]) -> Tensor:
+        """Effects of each float input, side by side as (rows, lags, columns); a table's belong to the last step."""
+        parts = []
+        for value in values:
+            sequence = value if value.dim() == 3 else value.unsqueeze(1)
+            parts.append(nn.functional.pad(sequence, (0, 0, self.lags - sequence.shape[1], 0)))
+        return torch.cat(parts, dim=2)

@@ -1,0 +1,214 @@
+"""`trace`: one pass over the data, and everything about the KAN that later conclusions need."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from kaninterp.adapters import ModelView, as_view, check_view
+from kaninterp.core import ModelCard, NodeTable, Trace
+from kaninterp.core.errors import DataError, ModelError
+from kaninterp.core.names import check_names
+from kaninterp.core.tables import RawTable
+from kaninterp.core.trace import LayerTrace
+from kaninterp.data import Batch, Batches, as_batches, placement
+from kaninterp.measure.accumulate import Curves, layer_block, raw_block
+from kaninterp.measure.host import Columns, run, untouched
+
+__all__ = ["card_of", "prepared", "trace"]
+
+CHECKED_ROWS = 64
+"""Rows of the first batch on which the sum of the edges is held against the layer (law 1)."""
+BLOCK_VALUES = 2**25
+"""Basis values held at once (256 MB in float64); larger batches are cut, so memory does not grow with them."""
+PROGRESS_DELAY = 1.0
+"""Seconds before a progress bar appears: short work stays silent."""
+
+
+def trace(
+    model: nn.Module,
+    data: Any,
+    *,
+    target: Any = None,
+    feature_names: Sequence[str] | None = None,
+    target_names: Sequence[str] | None = None,
+    path: str | None = None,
+    batch_size: int = 1024,
+    progress: bool = True,
+) -> Trace:
+    """Measure the KAN inside a model on data, in one pass and bounded memory.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any module with a KAN inside; run in eval mode and left bit-identical (law 9).
+    data
+        Tensor, array, DataFrame, ``(X, y)``, dict, Dataset, DataLoader, or iterable of batches; rows first:
+        (n, F) or (n, T, F), see `kaninterp.data.as_batches`. A target is ignored.
+    target
+        Which column or key of the data is the target, so that it is not taken for an input.
+    feature_names : sequence of str, optional
+        Names of the raw columns; a DataFrame brings its own.
+    target_names : sequence of str, optional
+        Names of the KAN's outputs.
+    path : str, optional
+        Where the KAN sits, if the model has several.
+    batch_size : int
+        Rows per forward pass; the result does not depend on it.
+    progress : bool
+        Show a progress bar when it takes longer than a second.
+
+    Returns
+    -------
+    Trace
+        O(edges x grid) numbers; no row of the data, no weight of the model.
+
+    Raises
+    ------
+    ModelError
+        No KAN in the model, several, one that is not the sum of its edges, or one that gives NaN.
+    DataError, ShapeError, InputTypeError, NamesError, StateError
+        Data or names that do not fit; the message says what arrived and what is allowed.
+
+    Examples
+    --------
+    >>> import torch, kaninterp as ki
+    >>> model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), ki.KANHead(4, 1))
+    >>> ki.trace(model, torch.randn(100, 3))
+    Trace(Sequential, widths=[4, 1], edges=4, rows=100, data='tensor 100 x 3')
+    """
+    view = as_view(model, path)
+    batches = prepared(model, data, target=target, feature_names=feature_names, batch_size=batch_size)
+    outputs = check_names(target_names or view.output_names, view.widths[-1], what="target_names", prefix="y")
+    with untouched(model):
+        return _traced(model, view, batches, outputs, progress)
+
+
+def prepared(
+    model: nn.Module,
+    data: Any,
+    *,
+    target: Any = None,
+    feature_names: Sequence[str] | None = None,
+    batch_size: int = 1024,
+) -> Batches:
+    """Batches of the data in the model's number type, checked against the model's device."""
+    device, dtype = placement(model)
+    host_memory = not torch.is_tensor(data) and not isinstance(data, Batches)
+    batches = as_batches(
+        data,
+        target=target,
+        names=feature_names,
+        batch_size=batch_size,
+        device=device if host_memory else None,
+        dtype=dtype,
+    )
+    batches.check_device(model)
+    return batches
+
+
+def card_of(model: nn.Module, view: ModelView) -> ModelCard:
+    """What is being explained, in words and numbers."""
+    return ModelCard(
+        model=type(model).__name__,
+        head=type(view.module).__name__,
+        path=view.path,
+        fingerprint=view.fingerprint(),
+        parameters=_trainable(model),
+        head_parameters=_trainable(view.module),
+        widths=view.widths,
+        node_ids=view.node_ids,
+        options=view.options,
+    )
+
+
+def _traced(model: nn.Module, view: ModelView, batches: Batches, names: tuple[str, ...], progress: bool) -> Trace:
+    curves = tuple(Curves(layer) for layer in view.layers)
+    columns = Columns.of(batches.first, batches.names_per_input) if Columns.readable(batches.first) else None
+    digest = hashlib.sha256()
+    layers: tuple[LayerTrace, ...] | None = None
+    outputs: NodeTable | None = None
+    raw: RawTable | None = None
+    for batch in _shown(batches, progress):
+        _digest(digest, batch)
+        _, head_inputs = run(model, view, batch)
+        if layers is None:
+            check_view(view, head_inputs[:CHECKED_ROWS])
+        for rows in torch.split(head_inputs, _block_rows(view)):
+            block, out = _block(view, curves, rows)
+            layers = block if layers is None else _merged(layers, block, (outputs, out))
+            outputs = out if outputs is None else outputs.merge(out)
+        if columns is not None:
+            part = raw_block(columns.values(batch), columns.names)
+            raw = part if raw is None else raw.merge(part)
+    if layers is None or outputs is None:
+        raise DataError(f"{batches.kind}: no row reached the KAN at {view.path!r}")
+    return Trace(
+        layers=layers,
+        outputs=outputs,
+        raw=raw,
+        output_names=names,
+        card=card_of(model, view),
+        data=batches.kind,
+        data_fingerprints=(digest.hexdigest(),),
+    )
+
+
+def _block(view: ModelView, curves: tuple[Curves, ...], rows: Tensor) -> tuple[tuple[LayerTrace, ...], NodeTable]:
+    values = view.activations(rows)
+    if not torch.isfinite(values[-1]).all():
+        raise ModelError(
+            f"the KAN at {view.path!r} gives NaN or infinite outputs on finite data; its weights or the backbone "
+            "before it hold such values. Train again with a smaller learning rate or gradient clipping"
+        )
+    layers = tuple(
+        layer_block(layer, curve, x, y)
+        for layer, curve, x, y in zip(view.layers, curves, values[:-1], values[1:], strict=True)
+    )
+    return layers, NodeTable.of(values[-1].detach().cpu().double().numpy())
+
+
+def _merged(
+    left: tuple[LayerTrace, ...], right: tuple[LayerTrace, ...], outputs: tuple[NodeTable | None, NodeTable]
+) -> tuple[LayerTrace, ...]:
+    before, after = outputs
+    assert before is not None  # noqa: S101 - set together with the layers
+    mine = [*(layer.inputs.mean for layer in left), before.mean]
+    theirs = [*(layer.inputs.mean for layer in right), after.mean]
+    return tuple(
+        LayerTrace(
+            inputs=a.inputs.merge(b.inputs),
+            ranges=a.ranges.merge(b.ranges),
+            edges=a.edges.merge(b.edges, (mine[i], theirs[i]), (mine[i + 1], theirs[i + 1])),
+        )
+        for i, (a, b) in enumerate(zip(left, right, strict=True))
+    )
+
+
+def _block_rows(view: ModelView) -> int:
+    """Rows per block so that the basis of the widest layer stays within `BLOCK_VALUES`."""
+    largest = max(layer.src * (layer.knots.shape[1] + layer.order + 2) for layer in view.layers)
+    return max(256, BLOCK_VALUES // largest // 8)
+
+
+def _shown(batches: Batches, progress: bool) -> Iterable[Batch]:
+    total = None if batches.n_rows is None else -(-batches.n_rows // batches.batch_size)
+    bar: Iterable[Batch] = tqdm(
+        batches, total=total, desc="trace", unit="batch", delay=PROGRESS_DELAY, leave=False, disable=not progress
+    )
+    return bar
+
+
+def _digest(digest: Any, batch: Batch) -> None:
+    for tensor in batch.inputs:
+        digest.update(np.ascontiguousarray(tensor.detach().cpu().flatten().view(torch.uint8).numpy()).data)
+
+
+def _trainable(module: nn.Module) -> int:
+    return sum(int(parameter.numel()) for parameter in module.parameters())
