@@ -1,0 +1,90 @@
+"""What a KANHead is made of and given: widths, selections, node numbers, names and inputs, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kaninterp.core.errors import InputError, InputTypeError, NamesError, PlanError, ShapeError, StateError
+
+__all__ = ["check_input", "checked_ids", "checked_names", "checked_select", "checked_widths"]
+
+
+def checked_widths(widths: tuple[Any, ...]) -> tuple[int, ...]:
+    """Return the widths of layers if all are whole numbers of 1 or more."""
+    if any(isinstance(width, bool) or not isinstance(width, int) or width < 1 for width in widths):
+        raise InputError(f"all widths of a KANHead must be whole numbers of 1 or more, got {widths}")
+    return widths
+
+
+def checked_select(select: Sequence[int] | None, in_features: int) -> tuple[int, ...] | None:
+    """Return the numbers of the inputs that are read, as a tuple, if they are ascending and exist."""
+    if select is None:
+        return None
+    chosen = tuple(int(column) for column in select)
+    ascending = all(a < b for a, b in pairwise(chosen))
+    if not chosen or not ascending or chosen[0] < 0 or chosen[-1] >= in_features:
+        raise PlanError(
+            f"to read: one or more ascending input numbers from 0 to {in_features - 1}; got select={chosen}"
+        )
+    return chosen
+
+
+def checked_ids(
+    node_ids: Sequence[Sequence[int]] | None, widths: tuple[int, ...], select: tuple[int, ...] | None
+) -> tuple[tuple[int, ...], ...] | None:
+    """Return the original node numbers per layer as tuples, if they fit the widths and the selection."""
+    if node_ids is None:
+        return None
+    ids = tuple(tuple(int(number) for number in layer) for layer in node_ids)
+    if tuple(map(len, ids)) != widths or any(len(set(layer)) != len(layer) for layer in ids):
+        raise PlanError(f"node_ids must hold distinct numbers for layers of {widths} nodes, got {tuple(map(len, ids))}")
+    if ids[0] != (select if select is not None else tuple(range(widths[0]))):
+        raise PlanError(f"node_ids[0] must be the inputs that are read, {select or 'all'}, got {ids[0]}")
+    return ids
+
+
+def checked_names(names: Any, count: int, what: str) -> tuple[str, ...] | None:
+    """Return `count` different names as a tuple."""
+    if names is None:
+        return None
+    if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
+        raise NamesError(f"{what} names must be a list of texts that are not empty, got {names!r}")
+    if len(names) != count or len(set(names)) != len(names):
+        raise NamesError(f"{what} names must be {count} different texts, got {len(names)}: {list(names)[:20]}")
+    return tuple(names)
+
+
+def check_input(x: Any, in_features: int, weight: Tensor) -> None:
+    """Refuse what a head of `in_features` inputs and these weights cannot read.
+
+    Parameters
+    ----------
+    x
+        What arrived; fine is a float tensor (..., in_features) of the device and dtype of `weight` (any
+        float dtype within autocast).
+    in_features
+        Width the head accepts.
+    weight
+        One of its weights.
+    """
+    if not isinstance(x, Tensor):
+        raise InputTypeError(
+            f"KANHead takes a tensor (..., {in_features}), got {type(x).__name__}; on top of an LSTM use "
+            "kaninterp.Hybrid, or give it the LSTM's first output"
+        )
+    if x.dim() == 0 or x.shape[-1] != in_features:
+        raise ShapeError(f"KANHead reads inputs of width {in_features} on the last axis, got shape {tuple(x.shape)}")
+    if x.device != weight.device:
+        raise StateError(f"KANHead is on {weight.device}, its input on {x.device}; move one of them")
+    if not x.is_floating_point():
+        raise InputTypeError(f"KANHead needs float inputs, got {x.dtype}; convert with x.to({weight.dtype})")
+    if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise InputTypeError(
+            f"KANHead has {weight.dtype} weights, its input is {x.dtype}; convert one of them: "
+            f"x.to({weight.dtype}) or head.to({x.dtype})"
+        )
