@@ -1,0 +1,276 @@
+"""Cut edges, nodes and raw inputs out of a model: constants fold into biases, a new model comes back."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from kaninterp.core.errors import ModelError, PlanError
+from kaninterp.nn.closure import Floats, Mask, checked_plan, closed, edges_at, live_nodes
+from kaninterp.nn.head import KANHead, original_ids, rebuilt
+from kaninterp.nn.inputs import Entry
+from kaninterp.nn.layer import KANLayer
+from kaninterp.nn.narrow import narrow
+
+__all__ = ["Maps", "narrow_head", "prune_head", "prune_model"]
+
+Maps: TypeAlias = "tuple[tuple[int, ...], ...]"
+"""Per layer 0..L: the original numbers of the nodes that are left."""
+
+
+def prune_head(
+    head: KANHead,
+    keep: Sequence[npt.ArrayLike],
+    constants: Sequence[npt.ArrayLike] | None = None,
+    *,
+    compact: bool = True,
+) -> tuple[KANHead, Maps]:
+    """Cut edges out of a head; each becomes a constant that is folded into its target's bias.
+
+    Then closure (law 4): a node without live incoming edges is a constant, its outgoing edges are evaluated
+    there and folded downstream; incoming edges of a node that nobody reads are cut.
+
+    Parameters
+    ----------
+    head
+        Not changed.
+    keep
+        Per layer a boolean array (dst, src): True where the edge may stay. Edges masked before stay masked.
+    constants
+        Per layer an array (dst, src): what each cut edge is replaced by, for example its mean over the data;
+        entries of kept edges are not used. None: 0 everywhere.
+    compact
+        True: remove nodes and inputs without live edges from the tensors. False: only mask them.
+
+    Returns
+    -------
+    new : KANHead
+        Accepts inputs of the old width. Masked and compact heads agree on every input (1e-6 in float32).
+    maps : tuple of tuple of int
+        Original node numbers per layer 0..L, composed over repeated prunes (also ``new.node_ids``).
+
+    Raises
+    ------
+    PlanError
+        Arrays that do not fit the head, or constants of cut edges that are not finite. Nothing is changed.
+
+    Notes
+    -----
+    Outputs are never removed. Where nothing is left to keep, a compact layer keeps one masked node (and the
+    head one masked input), so that it stays a valid module; the head is then a constant.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> head = KANHead(3, 1, (2,), generator=torch.Generator().manual_seed(0))
+    >>> keep = [np.array([[1, 0, 1], [0, 0, 0]], bool), np.ones((1, 2), bool)]
+    >>> small, maps = prune_head(head, keep)
+    >>> maps, small.widths, small.in_features
+    (((0, 2), (0,), (0,)), (2, 1, 1), 3)
+    >>> masked, _ = prune_head(head, keep, compact=False)
+    >>> x = torch.rand(100, 3)
+    >>> torch.allclose(small(x), masked(x), atol=1e-6)
+    True
+    """
+    live, shifts = checked_plan(head.kan_layers, keep, constants)
+    live, biases = closed(head.kan_layers, live, shifts)
+    layers = [_with_edges(*parts) for parts in zip(head.kan_layers, live, biases, strict=True)]
+    masked = rebuilt(head, layers)
+    before = original_ids(head)
+    places = live_nodes(live)
+    if not compact or tuple(map(len, places)) == head.widths:
+        return masked, before
+    small = [_sliced(layer, rows, columns) for layer, (columns, rows) in zip(layers, pairwise(places), strict=True)]
+    maps = tuple(tuple(ids[place] for place in kept) for ids, kept in zip(before, places, strict=True))
+    hidden = [len(ids) for ids in maps[1:-1]]
+    return rebuilt(masked, small, hidden=hidden, select=maps[0], node_ids=maps), maps
+
+
+def narrow_head(head: KANHead, keep: Sequence[int], fill: Tensor | None = None, *, compact: bool = True) -> KANHead:
+    """Cut all edges out of the inputs that are not in `keep`, holding those inputs at `fill`.
+
+    Parameters
+    ----------
+    head
+        Not changed.
+    keep
+        Input numbers, in the numbering of the full-width input.
+    fill
+        Shape (in_features,); None: 0.
+    compact
+        As for `prune_head`.
+
+    Returns
+    -------
+    KANHead
+        ``new(x) == head(x with dropped inputs set to fill)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> head = KANHead(3, 2, generator=torch.Generator().manual_seed(0))
+    >>> narrow_head(head, (1,)).select
+    (1,)
+    """
+    read = list(original_ids(head)[0])
+    held = torch.zeros(head.in_features) if fill is None else fill.detach().cpu()
+    at = held.double()[read].reshape(1, -1)
+    kept = np.isin(read, list(keep))
+    at[:, torch.from_numpy(kept)] = 0.0  # not used; the fill may be anything there
+    layers = head.kan_layers
+    masks = [np.ones((layer.out_features, layer.in_features), bool) for layer in layers]
+    masks[0] &= kept
+    constants = [edges_at(layers[0], at), *(np.zeros(mask.shape) for mask in masks[1:])]
+    return prune_head(head, masks, constants, compact=compact)[0]
+
+
+def prune_model(  # noqa: PLR0917 (a plan is these parts; pass the later ones by name)
+    model: nn.Module,
+    head_path: str,
+    keep: Sequence[npt.ArrayLike],
+    constants: Sequence[npt.ArrayLike] | None = None,
+    entries: Sequence[Entry] = (),
+    keep_columns: Sequence[int] | Mapping[int | str, Sequence[int]] | None = None,
+    fill: Tensor | Mapping[int | str, Tensor] | None = None,
+    *,
+    compact: bool = True,
+) -> nn.Module:
+    """Prune the head of a model and the raw columns its backbone reads; a new model comes back.
+
+    Parameters
+    ----------
+    model
+        Not changed; the new one is a deep copy in which the pruned parts are replaced wherever they are used.
+    head_path
+        Dotted path of its `KANHead` ("" if the model is the head).
+    keep, constants
+        As for `prune_head`.
+    entries
+        The modules that read raw columns, from `kaninterp.nn.inputs.entries`.
+    keep_columns
+        Raw columns that stay: of the only input, or a mapping from input (`Entry.key`) to its columns; inputs
+        that are not mentioned stay whole. None: all stay.
+    fill
+        A tensor (width of the input,), or a mapping as above: what dropped columns are held at. None: 0.
+    compact
+        As for `prune_head`; with False the weights of dropped columns are set to 0 instead of removed.
+
+    Returns
+    -------
+    nn.Module
+        Takes the same inputs as before.
+
+    Raises
+    ------
+    ModelError
+        No KANHead at the path, or a module of kind "other" reads a column that is to be dropped.
+    PlanError
+        A plan that does not fit. Nothing is changed in either case.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from kaninterp.nn.inputs import entries
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 2), KANHead(2, 1))
+    >>> found = entries(model, torch.randn(5, 4))
+    >>> small = prune_model(model, "1", [np.ones((1, 2), bool)], entries=found, keep_columns=(0, 3))
+    >>> small[0].kept_columns, small(torch.randn(5, 4)).shape
+    ((0, 3), torch.Size([5, 1]))
+    """
+    head = _part(model, head_path)
+    if not isinstance(head, KANHead):
+        raise ModelError(f"there is no KANHead at {head_path!r}, but a {type(head).__name__}")
+    losses = _losing_columns(entries, keep_columns, fill)
+    replaced: dict[int, Any] = {id(head): prune_head(head, keep, constants, compact=compact)[0]}
+    for path, places, held in losses:
+        old = _part(model, path)
+        replaced[id(old)] = narrow(replaced.get(id(old), old), places, held, compact=compact)
+    # the memo of deepcopy says what stands in for a part, at every place that refers to it
+    return copy.deepcopy(model, replaced)
+
+
+def _with_edges(layer: KANLayer, mask: Mask, bias: Floats) -> KANLayer:
+    """Copy a layer with another mask and bias."""
+    new = copy.deepcopy(layer)
+    new.set_mask(torch.from_numpy(mask).to(new.mask))
+    with torch.no_grad():
+        new.bias.copy_(torch.from_numpy(bias))
+    return new
+
+
+def _sliced(layer: KANLayer, rows: list[int], columns: list[int]) -> KANLayer:
+    """Copy a layer with some of its outputs and inputs only."""
+    spec = layer.spec
+    new = KANLayer(
+        len(columns), len(rows), grid=spec.grid, order=spec.order, uniform=spec.uniform, outside=spec.outside,
+        base=spec.base, noise=layer.noise, device="meta", dtype=layer.weight.dtype,
+    ).to_empty(device=layer.weight.device)  # fmt: skip
+    state = layer.state_dict()
+    state["weight"] = state["weight"][rows][..., columns]
+    state["mask"] = state["mask"][rows][:, columns]
+    state["bias"] = state["bias"][rows]
+    state["knots"] = state["knots"][columns]
+    state["seen"] = state["seen"][:, columns]
+    new.load_state_dict(state)
+    for parameter, source in zip(new.parameters(), layer.parameters(), strict=True):
+        parameter.requires_grad_(source.requires_grad)
+    return new.train(layer.training)
+
+
+def _losing_columns(
+    entries: Sequence[Entry],
+    keep_columns: Sequence[int] | Mapping[int | str, Sequence[int]] | None,
+    fill: Tensor | Mapping[int | str, Tensor] | None,
+) -> list[tuple[str, tuple[int, ...], Tensor | None]]:
+    """Path of every module that loses columns, the columns it keeps, and what the others are held at."""
+    keys = {entry.key for entry in entries}
+    kept_by_key = _by_key(keep_columns, keys, "keep_columns")
+    fill_by_key = _by_key(fill, keys, "fill")
+    losing = []
+    for entry in entries:
+        if entry.key not in kept_by_key:
+            continue
+        kept = {int(column) for column in kept_by_key[entry.key]}
+        places = tuple(place for place, raw in enumerate(entry.columns) if raw in kept)
+        if len(places) == len(entry.columns):
+            continue
+        if entry.kind == "other":
+            gone = sorted(set(entry.columns) - kept)
+            raise ModelError(
+                f"{entry.path or 'the model'} reads raw columns {gone} of input {entry.key!r} in a way "
+                "that cannot be narrowed; allowed readers: nn.LSTM, nn.GRU, nn.RNN, nn.Linear, KANHead; keep "
+                "these columns"
+            )
+        held = fill_by_key.get(entry.key)
+        losing.append((entry.path, places, None if held is None else held[list(entry.columns)]))
+    return losing
+
+
+def _by_key(values: Any, keys: set[int | str], what: str) -> dict[int | str, Any]:
+    if values is None:
+        return {}
+    if isinstance(values, Mapping):
+        unknown = [key for key in values if key not in keys]
+        if unknown:
+            raise PlanError(f"{what} names inputs {unknown}; the model's raw inputs are {sorted(keys, key=str)}")
+        return dict(values)
+    if len(keys) != 1:
+        raise PlanError(
+            f"{what} was given for one input, the entries read {sorted(keys, key=str) or 'none'}; give the "
+            f"entries, or a mapping from input to its {what}"
+        )
+    return {next(iter(keys)): values}
+
+
+def _part(model: nn.Module, path: str) -> nn.Module:
+    try:
+        return model.get_submodule(path)
+    except AttributeError as error:
+        raise ModelError(f"the model has no part {path!r}: {error}") from None
