@@ -1,0 +1,37 @@
+"""Torch modules and what is done to them: KANHead and its parts, hybrids, raw-input columns, surgery, losses.
+
+Table of contents: the room's public names, each from the file of its idea.
+"""
+
+from kaninterp.nn.columns import column_norms, proximal_step_
+from kaninterp.nn.files import load_head, save_head
+from kaninterp.nn.head import KANHead
+from kaninterp.nn.hybrid import Hybrid
+from kaninterp.nn.inputs import Entry, check_dropped, entries
+from kaninterp.nn.layer import KANLayer
+from kaninterp.nn.losses import LOSSES, resolve_loss
+from kaninterp.nn.narrow import input_kind, narrow
+from kaninterp.nn.penalty import layer_penalty
+from kaninterp.nn.surgery import prune_head, prune_model
+from kaninterp.nn.undisturbed import undisturbed
+
+__all__ = [
+    "LOSSES",
+    "Entry",
+    "Hybrid",
+    "KANHead",
+    "KANLayer",
+    "check_dropped",
+    "column_norms",
+    "entries",
+    "input_kind",
+    "layer_penalty",
+    "load_head",
+    "narrow",
+    "proximal_step_",
+    "prune_head",
+    "prune_model",
+    "resolve_loss",
+    "save_head",
+    "undisturbed",
+]
