@@ -14,7 +14,6 @@ Outside the domain three continuations are offered, see `OUTSIDE`.
 from __future__ import annotations
 
 import math
-from functools import cache
 
 import torch
 from torch import Tensor
@@ -22,15 +21,17 @@ from torch import Tensor
 from kaninterp.nn.domain import extend_knots
 
 __all__ = [
+    "HALF_SUMS",
     "MAX_ORDER",
     "OUTSIDE",
+    "UNIFORM_END_SLOPES",
     "clamp_to_domain",
+    "de_boor",
+    "de_boor_slope",
     "end_slopes",
-    "half_sum",
     "knot_basis",
     "knot_slope",
     "uniform_basis",
-    "uniform_end_slopes",
     "uniform_slope",
     "with_tails",
 ]
@@ -46,33 +47,34 @@ end; ``"clamp"`` keeps the value of the end.
 """
 
 
-@cache
-def half_sum(order: int) -> tuple[tuple[float, float], ...]:
-    """Offsets and coefficients of the closed form of the uniform B-spline of `order`.
-
-    ``B(d) = sum_i coefficient_i * max(offset_i - |d|, 0) ** order`` with ``d`` in cells from the centre.
-
-    Parameters
-    ----------
-    order : int
-        Polynomial degree, 1 to 5.
-
-    Returns
-    -------
-    tuple of (offset, coefficient)
-        ``(k+1)/2 - i`` and ``(-1)**i C(k+1, i) / k!`` for all i with a positive offset.
-
-    Examples
-    --------
-    The cubic: ``((2-d)_+^3 - 4 (1-d)_+^3) / 6``.
-
-    >>> [(offset, round(coefficient * 6)) for offset, coefficient in half_sum(3)]
-    [(2.0, 1), (1.0, -4)]
-    """
-    half = (order + 1) / 2
-    scale = 1 / math.factorial(order)
+def _half_sum(order: int) -> tuple[tuple[float, float], ...]:
+    half, scale = (order + 1) / 2, 1 / math.factorial(order)
     terms = ((half - i, (-1) ** i * math.comb(order + 1, i) * scale) for i in range(order + 1))
     return tuple((offset, coefficient) for offset, coefficient in terms if offset > 0)
+
+
+HALF_SUMS = {order: _half_sum(order) for order in range(1, MAX_ORDER + 1)}
+"""Offsets and coefficients of the closed form, per order.
+
+``B(d) = sum_i coefficient_i * max(offset_i - |d|, 0) ** order`` with ``d`` in cells from the centre, ``offset_i =
+(k+1)/2 - i`` and ``coefficient_i = (-1)**i C(k+1, i) / k!``; the cubic: ``((2-d)_+^3 - 4 (1-d)_+^3) / 6``.
+"""
+
+
+def _end_slopes(order: int) -> tuple[float, ...]:
+    # order 1 has its kink at the end itself: any point within the first cell gives the slope from inside
+    at = 0.5 if order == 1 else 0.0
+    distances = [at - m - (1 - order) / 2 for m in range(order + 1)]
+    powers = [
+        sum(c * (offset - abs(d)) ** (order - 1) for offset, c in HALF_SUMS[order] if offset > abs(d))
+        for d in distances
+    ]
+    return tuple(-math.copysign(order * power, d * power) if d else 0.0 for d, power in zip(distances, powers, strict=True))
+
+
+UNIFORM_END_SLOPES = {order: _end_slopes(order) for order in range(1, MAX_ORDER + 1)}
+"""Slopes, per cell, of the basis functions 0..order at the left end, from inside the domain; by symmetry function
+``K - 1 - m`` has minus slope ``m`` at the right end."""
 
 
 def _from_centres(u: Tensor, grid: int, order: int) -> Tensor:
@@ -103,7 +105,7 @@ def uniform_basis(u: Tensor, grid: int, order: int) -> Tensor:
     tensor([1., 4., 1., 0., 0.])
     """
     distance = _from_centres(u, grid, order).abs()
-    (offset, coefficient), *rest = half_sum(order)
+    (offset, coefficient), *rest = HALF_SUMS[order]
     total = (offset - distance).relu().pow(order) * coefficient
     for offset, coefficient in rest:
         total = total + (offset - distance).relu().pow(order) * coefficient
@@ -135,29 +137,13 @@ def uniform_slope(u: Tensor, grid: int, order: int) -> Tensor:
     signed = _from_centres(u, grid, order)
     distance = signed.abs()
     total = torch.zeros_like(signed)
-    for offset, coefficient in half_sum(order):
+    for offset, coefficient in HALF_SUMS[order]:
         if order == 1:
             power = ((offset > distance).to(u.dtype) + (offset >= distance).to(u.dtype)) / 2
         else:
             power = (offset - distance).relu().pow(order - 1)
         total = total + (order * coefficient) * power
     return -signed.sign() * total
-
-
-@cache
-def uniform_end_slopes(order: int) -> tuple[float, ...]:
-    """Slopes, per cell, of the basis functions 0..order at the left end, taken from inside the domain.
-
-    By symmetry function ``K - 1 - m`` has minus slope ``m`` at the right end.
-
-    Examples
-    --------
-    >>> [slope + 0.0 for slope in uniform_end_slopes(3)]
-    [-0.5, 0.0, 0.5, 0.0]
-    """
-    # order 1 has its kink at the end itself: any point within the first cell gives the slope from inside
-    u = torch.tensor([[0.5 if order == 1 else 0.0]], dtype=torch.float64)
-    return tuple(uniform_slope(u, grid=order + 1, order=order)[0, : order + 1, 0].tolist())
 
 
 def knot_basis(x: Tensor, knots: Tensor, order: int) -> Tensor:
@@ -182,11 +168,32 @@ def knot_basis(x: Tensor, knots: Tensor, order: int) -> Tensor:
     >>> knot_basis(torch.tensor([[0.5]]), torch.tensor([[0.0, 0.5, 2.0]]), 1)[0, :, 0]
     tensor([0., 1., 0.])
     """
-    return _recursion(x.unsqueeze(-2), extend_knots(knots, order).t(), order)
+    return de_boor(x, extend_knots(knots, order).t(), order)
 
 
-def _recursion(x: Tensor, t: Tensor, order: int) -> Tensor:
-    """B-splines of `order` on the full knots ``t`` (m, in) at ``x`` (n, 1, in): (n, m - 1 - order, in)."""
+def de_boor(x: Tensor, t: Tensor, order: int) -> Tensor:
+    """All B-splines on given extended knots, see `knot_basis`.
+
+    Parameters
+    ----------
+    x : Tensor, shape (n, in)
+        Points.
+    t : Tensor, shape (m, in)
+        Strictly increasing knots, fringe included, one column per input.
+    order : int
+        Polynomial degree, here from 0.
+
+    Returns
+    -------
+    Tensor, shape (n, m - 1 - order, in)
+
+    Examples
+    --------
+    >>> import torch
+    >>> de_boor(torch.tensor([[0.5]]), torch.tensor([[0.0], [1.0], [2.0]]), 1)
+    tensor([[[0.5000]]])
+    """
+    x = x.unsqueeze(-2)
     basis = ((x >= t[:-1]) & (x < t[1:])).to(x.dtype)
     for k in range(1, order + 1):
         left = (x - t[: -k - 1]) / (t[k:-1] - t[: -k - 1])
@@ -218,8 +225,19 @@ def knot_slope(x: Tensor, knots: Tensor, order: int) -> Tensor:
     >>> knot_slope(torch.tensor([[1.0]]), torch.tensor([[0.0, 0.5, 2.5]]), 1)[0, :, 0]
     tensor([ 0.0000, -0.5000,  0.5000])
     """
-    t = extend_knots(knots, order).t()
-    lower = _recursion(x.unsqueeze(-2), t, order - 1)
+    return de_boor_slope(x, extend_knots(knots, order).t(), order)
+
+
+def de_boor_slope(x: Tensor, t: Tensor, order: int) -> Tensor:
+    """First derivatives of `de_boor`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> de_boor_slope(torch.tensor([[0.5]]), torch.tensor([[0.0], [2.0], [4.0]]), 1)
+    tensor([[[0.5000]]])
+    """
+    lower = de_boor(x, t, order - 1)
     ratio = order / (t[order:] - t[:-order])
     return ratio[:-1] * lower[..., :-1, :] - ratio[1:] * lower[..., 1:, :]
 
@@ -252,14 +270,14 @@ def end_slopes(knots: Tensor, order: int) -> Tensor:
     return knot_slope(ends, knots, order)
 
 
-def clamp_to_domain(x: Tensor, lo: Tensor, hi: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def clamp_to_domain(x: Tensor, lo: Tensor | float, hi: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
     """Split x into the nearest point of the domain and how far it lies beyond each end.
 
     Parameters
     ----------
     x : Tensor, shape (n, in)
         Points.
-    lo, hi : Tensor, shape (in,) or ()
+    lo, hi : Tensor, shape (in,), or float
         Domain ends.
 
     Returns
@@ -270,7 +288,7 @@ def clamp_to_domain(x: Tensor, lo: Tensor, hi: Tensor) -> tuple[Tensor, Tensor, 
     Examples
     --------
     >>> import torch
-    >>> clamp_to_domain(torch.tensor([-2.0, 0.5, 3.0]), torch.tensor(0.0), torch.tensor(1.0))
+    >>> clamp_to_domain(torch.tensor([-2.0, 0.5, 3.0]), 0.0, 1.0)
     (tensor([0.0000, 0.5000, 1.0000]), tensor([-2.,  0.,  0.]), tensor([0., 0., 2.]))
     """
     return torch.clamp(x, lo, hi), torch.clamp(x - lo, max=0), torch.clamp(x - hi, min=0)
