@@ -215,13 +215,20 @@ class KANHead(nn.Module):
         """
         return rebuilt(self, [layer.refine(grid) for layer in self.kan_layers], grid=grid)
 
-    def penalty(self, edge: float = 1.0, entropy: float = 1.0, smooth: float = 0.0) -> Tensor:
-        """Sparsity and smoothness penalty for any training loop, a scalar; see `kaninterp.nn.penalty`.
+    def penalty(
+        self, edge: float = 1.0, entropy: float = 1.0, smooth: float = 0.0, *, src: float = 0.0, dst: float = 0.0
+    ) -> Tensor:
+        """Sparsity and smoothness penalty for any training loop, a scalar: `layer_penalty` summed over layers.
 
         Costs O(edges x grid^2), independent of the batch: it needs weights only.
+
+        Parameters
+        ----------
+        edge, entropy, smooth, src, dst
+            Weights of the terms, as in `kaninterp.nn.penalty.layer_penalty`.
         """
-        parts = [layer_penalty(layer, edge=edge, entropy=entropy, smooth=smooth) for layer in self.kan_layers]
-        return torch.stack(parts).sum()
+        weights = {"edge": edge, "entropy": entropy, "smooth": smooth, "src": src, "dst": dst}
+        return torch.stack([layer_penalty(layer, **weights) for layer in self.kan_layers]).sum()
 
     def extra_repr(self) -> str:
         """Show widths, grid and what is read."""

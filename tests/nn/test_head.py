@@ -347,7 +347,7 @@ def test_an_empty_batch_gives_an_empty_result_once_calibrated():
 
 def test_the_penalty_is_the_sum_over_layers():
     made = head(3, 4, 2)
-    options = {"edge": 0.3, "entropy": 0.2, "smooth": 0.1}
+    options = {"edge": 0.3, "entropy": 0.2, "smooth": 0.1, "src": 0.4, "dst": 0.5}
     parts = sum(layer_penalty(layer, **options) for layer in made.layers)
     torch.testing.assert_close(made.penalty(**options), parts)
     made.penalty(**options).backward()
@@ -367,7 +367,8 @@ def _ddp_worker(rank, rendezvous, results):
     x = draw(64, 3, seed=rank) * (1 + 4 * rank)
     for _ in range(3):
         optimiser.zero_grad()
-        model(x).square().mean().backward()
+        loss = model(x).square().mean() + 0.01 * model.module.penalty()
+        loss.backward()
         optimiser.step()
     model(x)  # the forward that brings rank 0's buffers to all
     torch.save(model.module.state_dict(), f"{results}/{rank}.pt")
