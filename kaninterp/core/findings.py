@@ -61,7 +61,7 @@ class Verdict:
         The verdict.
     cause : str
         Stable short name of the deciding fact: "needed", "weak", "noise", "masked", "zero-weight", "constant",
-        "dead-target", "redundant".
+        "dead-target", "redundant", "not-measured".
     text : str
         The reason in words, with its numbers.
     substitutes : tuple of (str, float)

@@ -1,0 +1,79 @@
+"""Conclusions: pure functions of a trace and of measured evidence. No torch, no model, no row of data."""
+
+from .answers import QUESTIONS, Answer, answers
+from .attribution import NORMS, SCORES, Score, aggregate, edge_scores, layer_scores, remainders, score_named
+from .bundle import Analysis, LayerRanges, LayerScores, LayerStraightness
+from .conclusions import analyze
+from .drivers import Driver, column_effects, lag_profile, lag_words, node_drivers
+from .findings import CHECKS, SECTIONS, find
+from .findings_edges import rank_agreement
+from .findings_inputs import column_shares
+from .graph import to_graph, to_mask
+from .graph_files import from_json, read_graphml, to_json, write_graphml
+from .inputs import with_verdicts
+from .missing import CODES, DRAWING_LIMIT, Missing, edge_codes, missing_nodes
+from .places import node_key, raw_columns
+from .plans import BUDGET, DEFAULT_RULE, RULES, BudgetRule, EdgeRule, NodeRule, PruneRule, keep_all, plan_of
+from .ranges import layer_ranges
+from .straightness import STRAIGHT_R2, layer_straightness
+from .survival import Need, holm, measure_need
+from .verdicts import input_verdicts
+
+__all__ = [
+    "BUDGET",
+    "CHECKS",
+    "CODES",
+    "DEFAULT_RULE",
+    "DRAWING_LIMIT",
+    "NORMS",
+    "QUESTIONS",
+    "RULES",
+    "SCORES",
+    "SECTIONS",
+    "STRAIGHT_R2",
+    "Analysis",
+    "Answer",
+    "BudgetRule",
+    "Driver",
+    "EdgeRule",
+    "LayerRanges",
+    "LayerScores",
+    "LayerStraightness",
+    "Missing",
+    "Need",
+    "NodeRule",
+    "PruneRule",
+    "Score",
+    "aggregate",
+    "analyze",
+    "answers",
+    "column_effects",
+    "column_shares",
+    "edge_codes",
+    "edge_scores",
+    "find",
+    "from_json",
+    "holm",
+    "input_verdicts",
+    "keep_all",
+    "lag_profile",
+    "lag_words",
+    "layer_ranges",
+    "layer_scores",
+    "layer_straightness",
+    "measure_need",
+    "missing_nodes",
+    "node_drivers",
+    "node_key",
+    "plan_of",
+    "rank_agreement",
+    "raw_columns",
+    "read_graphml",
+    "remainders",
+    "score_named",
+    "to_graph",
+    "to_json",
+    "to_mask",
+    "with_verdicts",
+    "write_graphml",
+]

@@ -1,0 +1,264 @@
+"""The five questions people bring, answered for this very model; every sentence rests on a number."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from kaninterp.core.errors import InputError
+from kaninterp.core.evidence import PruneCost
+
+from .attribution import aggregate, edge_scores
+from .bundle import Analysis
+from .drivers import Driver, lag_profile, lag_words, node_drivers
+from .findings_edges import AGREEMENT, rank_agreement
+from .missing import CODES, DRAWING_LIMIT, missing_nodes
+from .places import raw_columns
+from .straightness import STRAIGHT_R2
+from .wording import counted, listed, number, percent, shown
+
+__all__ = ["QUESTIONS", "Answer", "answers"]
+
+QUESTIONS = (
+    "Some first-layer nodes have no visible edges. Did pruning happen by itself? Are those inputs unimportant?",
+    "Do lighter lines mean lower weight?",
+    "In deeper layers the features are transformed. What do those nodes mean in terms of my columns and time lags?",
+    "Why do edges look like y = x or y = -x?",
+    "Which of my inputs can I drop, how sure are you, and what does it cost in accuracy?",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A question and what was found about it.
+
+    Attributes
+    ----------
+    question : str
+        One of `QUESTIONS`.
+    answer : str
+        Two to four short sentences.
+    evidence : tuple of str
+        The numbers behind them, one statement each.
+    section : str
+        Section of the report that shows more.
+    """
+
+    question: str
+    answer: str
+    evidence: tuple[str, ...]
+    section: str
+
+
+def answers(analysis: Analysis, cost: PruneCost | None = None, *, limit: float = DRAWING_LIMIT) -> tuple[Answer, ...]:
+    """Answers to the five questions of `QUESTIONS`.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        What was concluded.
+    cost : PruneCost, optional
+        Measured price of `Analysis.plan`; without it the last answer says that it was not measured.
+    limit : float
+        KAN 2.0 score from which the network figure draws an edge.
+
+    Raises
+    ------
+    InputError
+        A limit that is not a number >= 0.
+    """
+    if not limit >= 0:
+        raise InputError(f"limit: the drawing limit must be a number >= 0, got {limit}")
+    return (
+        _no_edges(analysis, limit),
+        _lighter_lines(analysis),
+        _meaning(analysis),
+        _straight(analysis),
+        _droppable(analysis, cost),
+    )
+
+
+def _no_edges(analysis: Analysis, limit: float) -> Answer:
+    trace = analysis.trace
+    total = sum(layer.edges.alive.size for layer in trace.layers)
+    masked = total - sum(int(layer.edges.alive.sum()) for layer in trace.layers)
+    missing = [m for m in missing_nodes(analysis, limit=limit) if m.layer == 0]
+    width = trace.card.widths[0]
+    sentences = [
+        f"No: all {total} edges of the head are alive, none is masked."
+        if not masked
+        else f"{masked} of {total} edges are masked in the model as it was given; measuring masks nothing."
+    ]
+    if not missing:
+        sentences.append(f"All {width} first-layer nodes show an edge.")
+    else:
+        count = Counter(m.code for m in missing)
+        reasons = "; ".join(f"{n} {CODES[code]}" for code, n in count.most_common())
+        verb = "shows" if len(missing) == 1 else "show"
+        sentences.append(f"{len(missing)} of {width} first-layer nodes {verb} no edge: {reasons}.")
+        sentences.append(
+            "A missing line alone says nothing about an input: each has its reason, and question 5 its verdict."
+        )
+    evidence = [f"Edges are drawn from a KAN 2.0 score of {number(limit)}."]
+    evidence += [f"{shown(m.name)}: {m.text}" for m in missing[:5]]
+    if len(missing) > 5:
+        evidence.append(f"{len(missing) - 5} more are listed with the network.")
+    return Answer(question=QUESTIONS[0], answer=" ".join(sentences), evidence=tuple(evidence), section="network")
+
+
+def _lighter_lines(analysis: Analysis) -> Answer:
+    alive = [layer.edges.alive for layer in analysis.trace.layers]
+    values = np.concatenate([v[a] for v, a in zip(edge_scores(analysis.scores, "kan2"), alive, strict=True)])
+    first = (
+        "No. A line shows the KAN 2.0 score: how far the edge moves an output, in standard deviations of that output."
+    )
+    if not len(values):
+        return Answer(
+            question=QUESTIONS[1], answer=f"{first} This head has no live edge.", evidence=(), section="network"
+        )
+    sentences = [first, f"Here the scores run from {number(float(values.min()))} to {number(float(values.max()))}."]
+    agree = [(rank_agreement(analysis, layer).get(("norm", "kan2")), layer) for layer in range(len(alive))]
+    known = [(r, layer) for r, layer in agree if r is not None]
+    evidence = [f"Median score of {counted(len(values), 'live edge')}: {number(float(np.median(values)))}."]
+    evidence += [f"Layer {layer + 1}: rank correlation of weight norm and score {r:.2f}." for r, layer in known]
+    if known:
+        low = min(known)[0]
+        sentences.append(
+            f"Weight norm and score rank the edges alike here (rank correlation {low:.2f} or more)."
+            if low >= AGREEMENT
+            else f"Going by weight would mislead here: its rank correlation with the score is only {low:.2f}."
+        )
+    else:
+        sentences.append("There are too few edges to compare this ranking with the one by weight.")
+    return Answer(question=QUESTIONS[1], answer=" ".join(sentences), evidence=tuple(evidence), section="network")
+
+
+def _meaning(analysis: Analysis) -> Answer:
+    plain = raw_columns(analysis.trace) is not None
+    layer = 1 if plain and len(analysis.trace.layers) > 1 else 0
+    if plain and layer == 0:
+        text = (
+            f"There are no deeper nodes: each of the {analysis.trace.card.widths[0]} first-layer nodes is one of your "
+            "columns, and every edge leads straight to an output."
+        )
+        described = _described(analysis, 1, range(len(analysis.trace.output_names)))
+        return Answer(question=QUESTIONS[2], answer=text, evidence=tuple(described), section="network")
+    order = [int(i) for i in np.argsort(-aggregate(analysis.scores[layer].nodes_kan2), kind="stable")]
+    described = _described(analysis, layer, order)
+    if not described:
+        text = (
+            f"Not known: the effect of your columns on the {analysis.trace.card.widths[layer]} nodes was not measured. "
+            "Trace and report with the raw data and a target to get it."
+        )
+        return Answer(question=QUESTIONS[2], answer=text, evidence=(), section="network")
+    sentences = [f"By score, the leading node is {described[0]}"]
+    if len(described) > 1:
+        sentences.append(f"Next is {described[1]}")
+    sentences += _overall_lags(analysis)
+    return Answer(question=QUESTIONS[2], answer=" ".join(sentences), evidence=tuple(described[:5]), section="network")
+
+
+def _described(analysis: Analysis, layer: int, order: list[int] | range) -> list[str]:
+    texts = []
+    for index in order:
+        drivers = node_drivers(analysis, layer, index, most=2)
+        if drivers:
+            name = shown(analysis.trace.node_name(layer, index))
+            texts.append(f"{name}: it follows {' and '.join(_driven(d) for d in drivers)}.")
+    return texts
+
+
+def _driven(driver: Driver) -> str:
+    when = "" if driver.lag is None else f", mostly at {lag_words(driver.lag)}"
+    return f"{shown(driver.name)} ({percent(driver.share)} of its variance{when})"
+
+
+def _overall_lags(analysis: Analysis) -> list[str]:
+    profile = lag_profile(analysis, len(analysis.trace.layers), 0)
+    if profile is None:
+        return []
+    top = int(profile.argmax())
+    half = int(np.searchsorted(np.cumsum(profile), 0.5)) + 1
+    name = shown(analysis.trace.output_names[0])
+    text = (
+        f"Of all time steps {lag_words(top)} moves {name} most ({percent(float(profile[top]))}); "
+        f"the last {counted(half, 'step')} of {len(profile)} {'has' if half == 1 else 'have'} half of the effect."
+    )
+    return [text]
+
+
+def _straight(analysis: Analysis) -> Answer:
+    causes = Counter(
+        c for layer in analysis.straightness for row in layer.cause for c in row if c not in {"masked", "constant"}
+    )
+    total = sum(causes.values())
+    straight = total - causes[""]
+    outside = causes["out-of-domain"] + causes["mixed"]
+    first = (
+        f"{straight} of {counted(total, 'varying edge')} {'is' if straight == 1 else 'are'} straight on this data "
+        f"(linear R² of {STRAIGHT_R2} or more)."
+    )
+    sentences = [first]
+    if not straight:
+        sentences.append("So the question does not arise here: the other edges bend where the data lie.")
+    elif outside:
+        sentences.append(
+            f"{outside} of them because inputs left the grid, where only the base branch is left; "
+            f"{causes['linear']} were learnt straight inside it."
+        )
+    else:
+        sentences.append("None because inputs left the grid: within it, a line is what was learnt.")
+    evidence = []
+    for layer, ranges in enumerate(analysis.ranges):
+        live = analysis.trace.layers[layer].edges.alive.any(0)
+        if live.any():
+            evidence.append(
+                f"Layer {layer + 1}: {percent(float(ranges.trained[live].mean()))} of rows inside the grid, which is "
+                f"used to {percent(float(ranges.coverage[live].mean()))} on average."
+            )
+    sentences.append(evidence[0] if evidence else "No edge of the head is alive.")
+    return Answer(question=QUESTIONS[3], answer=" ".join(sentences), evidence=tuple(evidence), section="ranges")
+
+
+def _droppable(analysis: Analysis, cost: PruneCost | None) -> Answer:
+    if not analysis.verdicts:
+        text = (
+            "Not known: the model's inputs could not be read as columns, so they were not tested. "
+            "The scores above speak of head inputs only."
+        )
+        return Answer(question=QUESTIONS[4], answer=text, evidence=(), section="inputs")
+    by = {kind: [v for v in analysis.verdicts if v.survives == kind] for kind in ("keep", "tentative", "drop")}
+    drop = f": {listed(v.name for v in by['drop'])}" if by["drop"] else ""
+    sentences = [f"{len(by['drop'])} of {counted(analysis.verdicts, 'input')} can go{drop}."]
+    open_ = f"; {len(by['tentative'])} uncertain ({listed(v.name for v in by['tentative'])})" if by["tentative"] else ""
+    sentences.append(f"{len(by['keep'])} stay{open_}.")
+    sentences.append(_price(cost))
+    sentences.append(_how_sure(analysis))
+    evidence = [f"{shown(v.name)} ({v.survives}): {v.text}" for v in (*by["drop"], *by["tentative"], *by["keep"])]
+    return Answer(question=QUESTIONS[4], answer=" ".join(sentences), evidence=tuple(evidence), section="answer")
+
+
+def _price(cost: PruneCost | None) -> str:
+    if cost is None:
+        return "The cost was not measured: no target was given, or the plan was not tried."
+    word = "within the noise of the data" if cost.difference.low <= 0 <= cost.difference.high else (
+        "a rise beyond the noise" if cost.difference.value > 0 else "a fall beyond the noise"
+    )  # fmt: skip
+    return (
+        f"Carried out on a copy, the prune plan moves the loss ({cost.loss}) from {number(cost.before.value)} to "
+        f"{number(cost.after.value)}, by {cost.difference}: {word} ({cost.rows} rows)."
+    )
+
+
+def _how_sure(analysis: Analysis) -> str:
+    ablation = analysis.ablation
+    if ablation is None:
+        return "The verdicts rest on masks and scores alone, not on a measured loss."
+    exact = sum(not r for r in ablation.reads)
+    cut = f" {counted(exact, 'input')} the model cannot read at all: that is exact." if exact else ""
+    return (
+        f"Each verdict rests on {counted(ablation.repeats, 'shuffle')} of the column over {ablation.rows} rows, "
+        f"corrected for {len(ablation.names)} columns.{cut}"
+    )

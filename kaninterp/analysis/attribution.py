@@ -1,0 +1,278 @@
+"""Importance scores: named pure functions Trace -> one array per layer, and their sum over outputs.
+
+| score | unit | needs | right under correlation | sees cancelling |
+|---|---|---|---|---|
+| norm | units of the node | the curve only | - | no |
+| strength | units of the node | spread of the source | - | no |
+| share | share of a node's variance | co-moments | yes | yes, negative |
+| kan2 | std ratio, per output | node spreads | no (an upper bound) | no |
+| path | share of an output's variance | co-moments | yes, within a layer | yes, negative |
+
+All but ``norm`` and ``strength`` are scale-free. No score has an absolute epsilon: what counts as zero is
+held against the float32 resolution of the very numbers that were added up (`ROUNDING`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from kaninterp.core.errors import InputError
+from kaninterp.core.frozen import Array
+from kaninterp.core.trace import LayerTrace, Trace
+
+from .bundle import LayerScores
+
+__all__ = [
+    "NORMS",
+    "SCORES",
+    "Score",
+    "aggregate",
+    "edge_scores",
+    "function_norm",
+    "kan2",
+    "layer_scores",
+    "live_std",
+    "path_share",
+    "remainders",
+    "score_named",
+    "strength",
+    "variance_share",
+]
+
+ROUNDING = 8 * float(np.finfo(np.float32).eps)
+"""Spread relative to size below which a value is constant: models compute in float32, and a sum of ~8 basis
+functions carries up to about one unit in the last place for each."""
+
+NORMS = ("max", "l2", "sum")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """A named way to say how much an edge matters.
+
+    Attributes
+    ----------
+    name : str
+        Also the field of `LayerScores` that holds it.
+    unit : str
+        What a value of 1 means.
+    per_output : bool
+        Whether arrays are (outputs, dst, src) rather than (dst, src).
+    scale_free : bool
+        Whether rescaling an output leaves it as it is.
+    measure : callable
+        Trace -> tuple of arrays, one per layer.
+    """
+
+    name: str
+    unit: str
+    per_output: bool
+    scale_free: bool
+    measure: Callable[[Trace], tuple[Array, ...]]
+
+    def __call__(self, trace: Trace) -> tuple[Array, ...]:
+        """Measure it."""
+        return self.measure(trace)
+
+
+def function_norm(trace: Trace) -> tuple[Array, ...]:
+    """Root mean square of each centred edge function, uniform on its domain; shape (dst, src) per layer.
+
+    The data play no part: this is the L2 norm the training penalty shrinks. Trapezoid rule on the traced curve,
+    cut at the ends of the domain (the curve goes on into the fringe).
+    """
+    return tuple(_function_norm(layer) for layer in trace.layers)
+
+
+def strength(trace: Trace) -> tuple[Array, ...]:
+    """Standard deviation of each edge's output over the data, shape (dst, src) per layer; 0 if constant."""
+    return tuple(_strength(layer) for layer in trace.layers)
+
+
+def variance_share(trace: Trace) -> tuple[Array, ...]:
+    """Cov(phi_ji, y_j) / Var(y_j), shape (dst, src) per layer.
+
+    Sums to 1 over src (law 7), whatever the correlation of the sources; negative for an edge that cancels others;
+    0 for a constant edge and for every edge of a constant node.
+    """
+    return tuple(
+        np.where(weights > 0, _ratio(layer.edges.with_output, nodes.m2[:, None] * (spread > 0)[:, None]), 0.0)
+        for layer, nodes, spread, weights in zip(
+            trace.layers, trace.nodes[1:], live_std(trace), strength(trace), strict=True
+        )
+    )
+
+
+def kan2(trace: Trace) -> tuple[Array, ...]:
+    """KAN 2.0 edge score per output, shape (outputs, dst, src) per layer (Liu et al., arXiv 2408.10205).
+
+    From the outputs back: A = identity; B = E A / N with E the strength of an edge and N the standard deviation of
+    its node; A of the layer below = sum of B over dst. For independent inputs of an additive model this is the
+    square root of the variance share. Unlike pykan's it is kept per output and has no absolute epsilon; a constant
+    edge scores 0.
+    """
+    gains = tuple(
+        _ratio(weights, spread[:, None]) for weights, spread in zip(strength(trace), live_std(trace), strict=True)
+    )
+    return _backward(gains, len(trace.output_names))
+
+
+def path_share(trace: Trace) -> tuple[Array, ...]:
+    """Product of variance shares along all paths from an edge to an output, shape (outputs, dst, src) per layer.
+
+    Sums to 1 over the edges of each layer, for every output that varies (see `remainders`).
+    """
+    return _backward(variance_share(trace), len(trace.output_names))
+
+
+def live_std(trace: Trace) -> tuple[Array, ...]:
+    """Standard deviation of the target nodes of each layer, shape (dst,); 0 where it is only rounding noise.
+
+    A node whose spread is below `ROUNDING` of the numbers it is the sum of (cancelling twins, a
+    constant plus noise of the last digit) is constant for every purpose here.
+    """
+    return tuple(_live_std(layer, nodes.std) for layer, nodes in zip(trace.layers, trace.nodes[1:], strict=True))
+
+
+SCORES: tuple[Score, ...] = (
+    Score(name="norm", unit="units of the node", per_output=False, scale_free=False, measure=function_norm),
+    Score(name="strength", unit="units of the node", per_output=False, scale_free=False, measure=strength),
+    Score(name="share", unit="share of the node's variance", per_output=False, scale_free=True, measure=variance_share),
+    Score(name="kan2", unit="standard deviations of the output", per_output=True, scale_free=True, measure=kan2),
+    Score(name="path", unit="share of the output's variance", per_output=True, scale_free=True, measure=path_share),
+)
+
+
+def score_named(name: str) -> Score:
+    """One of `SCORES` by name.
+
+    Raises
+    ------
+    InputError
+        There is no such score.
+    """
+    for score in SCORES:
+        if score.name == name:
+            return score
+    raise InputError(f"no score {name!r}; known are: {', '.join(score.name for score in SCORES)}")
+
+
+def layer_scores(trace: Trace) -> tuple[LayerScores, ...]:
+    """Every score of every layer."""
+    columns = {score.name: score(trace) for score in SCORES}
+    return tuple(
+        LayerScores(
+            **{name: _read_only(values[i]) for name, values in columns.items()},
+            nodes_kan2=_read_only(columns["kan2"][i].sum(1)),
+            nodes_path=_read_only(columns["path"][i].sum(1)),
+        )
+        for i in range(len(trace.layers))
+    )
+
+
+def aggregate(values: Array, norm: str = "max") -> Array:
+    """One number from the scores for several outputs (law 8).
+
+    Parameters
+    ----------
+    values : ndarray, shape (outputs, ...)
+        Scores per output.
+    norm : {"max", "l2", "sum"}
+        Over the absolute values. The default keeps what a single output needs, however many outputs there are. The
+        mean is refused: it shrinks like 1 / outputs, so that a fixed threshold cuts every edge of a wide head.
+
+    Returns
+    -------
+    ndarray, shape (...)
+
+    Raises
+    ------
+    InputError
+        Another norm.
+
+    Examples
+    --------
+    >>> aggregate(np.eye(100)[:, :2])
+    array([1., 1.])
+    """
+    size = np.abs(values)
+    if norm == "max":
+        return np.asarray(size.max(0))
+    if norm == "l2":
+        return np.asarray(np.sqrt((size**2).sum(0)))
+    if norm == "sum":
+        return np.asarray(size.sum(0))
+    raise InputError(f"aggregate: norm must be one of {NORMS}, got {norm!r} (the mean shrinks with every output added)")
+
+
+def edge_scores(scores: tuple[LayerScores, ...], name: str, norm: str = "max") -> tuple[Array, ...]:
+    """One number >= 0 per edge, shape (dst, src) per layer: |score|, over the outputs by ``norm`` (see `aggregate`)."""
+    per_output = score_named(name).per_output
+    arrays = (getattr(layer, name) for layer in scores)
+    return tuple(aggregate(values, norm) if per_output else np.abs(values) for values in arrays)
+
+
+def remainders(scores: tuple[LayerScores, ...]) -> tuple[Array, ...]:
+    """What the path shares of each layer leave unexplained, shape (outputs,) per layer.
+
+    0 up to rounding for an output that varies, 1 for a constant one (which has no variance to share). Any other
+    value says that edges and nodes of the trace do not belong together.
+    """
+    return tuple(np.asarray(1.0 - layer.nodes_path.sum(1)) for layer in scores)
+
+
+def _function_norm(layer: LayerTrace) -> Array:
+    edges, knots = layer.edges, layer.ranges.knots
+    norms = [_rms_between(edges.curve_x[i], edges.curves[:, i], *knots[i, [0, -1]]) for i in range(knots.shape[0])]
+    return np.where(edges.alive, np.stack(norms, axis=1), 0.0)
+
+
+def _rms_between(x: Array, curves: Array, low: float, high: float) -> Array:
+    """RMS of centred curves (dst, P) between two points, shape (dst,)."""
+    if not low < high:
+        return np.zeros(len(curves))
+    inside = (x > low) & (x < high)
+    points = np.concatenate([[low], x[inside], [high]])
+    ends = np.stack([[np.interp(end, x, curve) for end in (low, high)] for curve in curves])
+    values = np.concatenate([ends[:, :1], curves[:, inside], ends[:, 1:]], axis=1)
+    steps = np.diff(points) / (high - low)
+    mean = ((values[:, 1:] + values[:, :-1]) / 2 * steps).sum(1)
+    squares = (values - mean[:, None]) ** 2
+    rms = np.sqrt(((squares[:, 1:] + squares[:, :-1]) / 2 * steps).sum(1))
+    return np.where(rms > ROUNDING * np.abs(values).max(1), rms, 0.0)
+
+
+def _strength(layer: LayerTrace) -> Array:
+    edges = layer.edges
+    spread = edges.strength
+    varies = (spread > ROUNDING * np.abs(edges.mean)) & edges.alive & ~layer.inputs.constant[None, :]
+    return np.where(varies, spread, 0.0)
+
+
+def _live_std(layer: LayerTrace, spread: Array) -> Array:
+    size = np.hypot(layer.edges.mean, layer.edges.strength).max(1, initial=0.0)
+    return np.where(spread > ROUNDING * size, spread, 0.0)
+
+
+def _ratio(above: Array, below: Array) -> Array:
+    below = np.broadcast_to(below, above.shape)
+    return np.divide(above, below, out=np.zeros(above.shape), where=below > 0)
+
+
+def _backward(gains: tuple[Array, ...], outputs: int) -> tuple[Array, ...]:
+    """Carry a gain per edge (dst, src) back from each output: (outputs, dst, src) per layer."""
+    node = np.eye(outputs)
+    layers = []
+    for gain in reversed(gains):
+        layers.append(node[:, :, None] * gain[None])
+        node = layers[-1].sum(1)
+    return tuple(reversed(layers))
+
+
+def _read_only(values: Array) -> Array:
+    values = np.array(values)
+    values.flags.writeable = False
+    return values

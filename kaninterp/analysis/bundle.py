@@ -1,0 +1,124 @@
+"""`Analysis`: every conclusion drawn from a trace, in one frozen bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kaninterp.core.evidence import EdgeAblation, InputAblation, InputAttribution, SurvivalCurve
+from kaninterp.core.findings import Finding, Verdict
+from kaninterp.core.frozen import Array, BoolArray
+from kaninterp.core.plan import PrunePlan
+from kaninterp.core.trace import Trace
+
+__all__ = ["Analysis", "LayerRanges", "LayerScores", "LayerStraightness"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LayerScores:
+    """Importance of the edges of one layer, each [..., dst, src], and of its source nodes.
+
+    Attributes
+    ----------
+    norm : ndarray, shape (dst, src)
+        Root mean square of the centred edge function under the uniform measure on its domain (no data).
+    strength : ndarray, shape (dst, src)
+        Standard deviation of the edge's output over the data.
+    share : ndarray, shape (dst, src)
+        Cov(phi_ji, y_j) / Var(y_j); sums to 1 over src, negative for a cancelling edge, 0 for a constant node.
+    kan2 : ndarray, shape (outputs, dst, src)
+        KAN 2.0 edge score, per output.
+    path : ndarray, shape (outputs, dst, src)
+        Product of variance shares along all paths from this edge to the output.
+    nodes_kan2, nodes_path : ndarray, shape (outputs, src)
+        The same for the layer's source nodes.
+    """
+
+    norm: Array
+    strength: Array
+    share: Array
+    kan2: Array
+    path: Array
+    nodes_kan2: Array
+    nodes_path: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LayerRanges:
+    """Where the inputs of one layer fell, per source node.
+
+    Attributes
+    ----------
+    trained, fringe, dead : ndarray, shape (src,)
+        Share of rows in each zone.
+    coverage : ndarray, shape (src,)
+        Share of knot intervals visited.
+    domain, seen : ndarray, shape (src, 2)
+        Domain of the spline, and smallest and largest value seen.
+    reference : LayerRanges or None
+        The same for the reference data, if there is one.
+    """
+
+    trained: Array
+    fringe: Array
+    dead: Array
+    coverage: Array
+    domain: Array
+    seen: Array
+    reference: LayerRanges | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LayerStraightness:
+    """How straight each edge is on the data, and why.
+
+    Attributes
+    ----------
+    linear_r2 : ndarray, shape (dst, src)
+        Squared correlation of phi_ji(x_i) with x_i; 0 for a constant edge.
+    cause : tuple of tuple of str, [dst][src]
+        "" (curved), "out-of-domain", "linear" (really), "mixed" (straight, partly out of domain), "constant", "masked".
+    straight : ndarray of bool, shape (dst, src)
+        Whether linear_r2 is above the threshold of `kaninterp.analysis.straightness`.
+    """
+
+    linear_r2: Array
+    cause: tuple[tuple[str, ...], ...]
+    straight: BoolArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Analysis:
+    """What follows from a trace, and from the evidence on raw inputs where there is some.
+
+    Attributes
+    ----------
+    trace : Trace
+        What everything below was computed from.
+    ablation, attribution, curve, edge_ablation
+        Evidence on raw inputs and edges; None where it was not measured.
+    scores, ranges, straightness : tuple, one entry per layer
+        Conclusions per edge and per node.
+    verdicts : tuple of Verdict
+        One per raw input (empty without raw columns).
+    plan : PrunePlan
+        What may go, with reasons.
+    findings : tuple of Finding
+        Worst first.
+    """
+
+    trace: Trace
+    ablation: InputAblation | None
+    attribution: InputAttribution | None
+    curve: SurvivalCurve | None
+    edge_ablation: EdgeAblation | None
+    scores: tuple[LayerScores, ...]
+    ranges: tuple[LayerRanges, ...]
+    straightness: tuple[LayerStraightness, ...]
+    verdicts: tuple[Verdict, ...]
+    plan: PrunePlan
+    findings: tuple[Finding, ...]
+
+    def __repr__(self) -> str:
+        survive = {kind: sum(v.survives == kind for v in self.verdicts) for kind in ("keep", "tentative", "drop")}
+        inputs = ", ".join(f"{count} {kind}" for kind, count in survive.items())
+        return f"Analysis({self.trace!r}, inputs: {inputs}, findings={len(self.findings)})"

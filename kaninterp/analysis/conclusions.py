@@ -1,0 +1,121 @@
+"""`analyze`: from a trace, and from evidence on raw inputs where there is some, to every conclusion."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kaninterp.core.errors import DataError, PlanError, ShapeError
+from kaninterp.core.evidence import EdgeAblation, InputAblation, InputAttribution, SurvivalCurve
+from kaninterp.core.findings import Verdict
+from kaninterp.core.plan import PrunePlan
+from kaninterp.core.trace import Trace
+
+from .attribution import layer_scores, live_std
+from .bundle import Analysis, LayerScores
+from .findings import find
+from .inputs import with_verdicts
+from .plans import DEFAULT_RULE, PruneRule, keep_all
+from .ranges import layer_ranges
+from .straightness import layer_straightness
+from .verdicts import input_verdicts
+
+__all__ = ["analyze"]
+
+
+def analyze(
+    trace: Trace,
+    *,
+    ablation: InputAblation | None = None,
+    attribution: InputAttribution | None = None,
+    curve: SurvivalCurve | None = None,
+    edge_ablation: EdgeAblation | None = None,
+    reference: Trace | None = None,
+    rule: PruneRule | None = None,
+) -> Analysis:
+    """Conclude: scores, ranges, straightness, verdicts on inputs, a prune plan and findings.
+
+    Parameters
+    ----------
+    trace : Trace
+        Measured by `kaninterp.trace`.
+    ablation, attribution, curve, edge_ablation : optional
+        Evidence measured by `kaninterp.measure` on the same model and columns. Without an ablation the
+        inputs of a plain KAN are judged by scores and those of a hybrid are left open.
+    reference : Trace, optional
+        Of the same model over other data, for drift.
+    rule : callable, optional
+        One of `RULES` or your own ``(trace, scores) -> PrunePlan``. Default: `BudgetRule`. Verdicts on inputs are
+        added to whatever it decides.
+
+    Returns
+    -------
+    Analysis
+
+    Raises
+    ------
+    DataError
+        The trace holds no rows.
+    ShapeError
+        Evidence or reference of another model or other columns.
+    PlanError
+        A rule of your own leaves nothing of the head.
+    """
+    _check(trace, ablation, attribution, curve, edge_ablation)
+    ranges = layer_ranges(trace, reference)
+    scores = layer_scores(trace)
+    verdicts = input_verdicts(trace, scores, ablation=ablation, curve=curve)
+    plan = _plan(trace, scores, verdicts, rule)
+    analysis = Analysis(
+        trace=trace,
+        ablation=ablation,
+        attribution=attribution,
+        curve=curve,
+        edge_ablation=edge_ablation,
+        scores=scores,
+        ranges=ranges,
+        straightness=layer_straightness(trace),
+        verdicts=verdicts,
+        plan=plan,
+        findings=(),
+    )
+    return replace(analysis, findings=find(analysis))
+
+
+def _plan(
+    trace: Trace, scores: tuple[LayerScores, ...], verdicts: tuple[Verdict, ...], rule: PruneRule | None
+) -> PrunePlan:
+    if not any(spread.any() for spread in live_std(trace)[-1:]):
+        return keep_all(trace)  # every output is constant: no score can say what to keep, and a finding says so
+    plan = (rule or DEFAULT_RULE)(trace, scores)
+    if all(verdict.survives == "drop" for verdict in verdicts):
+        return plan  # a model that needs none of its inputs is reported, not pruned to nothing
+    try:
+        return with_verdicts(plan, trace, scores, verdicts)
+    except PlanError:  # the rule kept only what hangs on dropped columns: the loss goes before scores
+        return with_verdicts(keep_all(trace), trace, scores, verdicts)
+
+
+def _check(
+    trace: Trace,
+    ablation: InputAblation | None,
+    attribution: InputAttribution | None,
+    curve: SurvivalCurve | None,
+    edge_ablation: EdgeAblation | None,
+) -> None:
+    if not trace.rows:
+        raise DataError("the trace holds no rows; trace the model on data first")
+    names = None if trace.raw is None else trace.raw.names
+    for what, evidence in (("ablation", ablation), ("attribution", attribution)):
+        if evidence is not None and evidence.names != names:
+            raise ShapeError(
+                f"{what}: measured on columns {evidence.names[:5]}, the trace has "
+                f"{None if names is None else names[:5]}; use the same data"
+            )
+    if curve is not None and (names is None or sorted(curve.order) != list(range(len(names)))):
+        raise ShapeError(
+            f"curve: orders {len(curve.order)} columns, the trace has {len(names or ())}; use the same data"
+        )
+    shapes = [layer.edges.mean.shape for layer in trace.layers]
+    if edge_ablation is not None and [c.shape for c in edge_ablation.change] != shapes:
+        got = [c.shape for c in edge_ablation.change]
+        raise ShapeError(f"edge_ablation: edges (dst, src) {got}, the trace has {shapes}; use the same model")

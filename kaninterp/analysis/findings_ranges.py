@@ -1,0 +1,147 @@
+"""Findings about where data fell on the grids, and about straight edges."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from kaninterp.core.findings import Finding, Severity
+from kaninterp.core.frozen import BoolArray
+
+from .bundle import Analysis, LayerRanges
+from .wording import counted, listed, percent
+
+__all__ = ["RANGE_CHECKS"]
+
+OUTSIDE = 0.05
+"""Share of rows outside its trained zone from which a node is named (the tails of a 95 % interval)."""
+
+OUTSIDE_PROBLEM = 0.5
+"""From here on most of what such a node sees was never fitted."""
+
+COVERAGE = 0.5
+"""Share of knot intervals visited below which a grid is called unused: half its coefficients do nothing."""
+
+DRIFT = 0.05
+"""Rise of the share outside against the reference data from which drift is reported."""
+
+STRAIGHT_MOST = 0.5
+"""Share of live edges that are straight from which this is a caution rather than a note."""
+
+
+def out_of_grid(analysis: Analysis) -> tuple[Finding, ...]:
+    """Layers whose inputs leave their grid."""
+    return tuple(
+        finding for layer, ranges in enumerate(analysis.ranges) for finding in _out_of_layer(analysis, layer, ranges)
+    )
+
+
+def _out_of_layer(analysis: Analysis, layer: int, ranges: LayerRanges) -> tuple[Finding, ...]:
+    outside = np.where(_live_sources(analysis, layer), ranges.fringe + ranges.dead, 0.0)
+    worst = [int(i) for i in np.argsort(-outside, kind="stable") if outside[i] > OUTSIDE]
+    if not worst:
+        return ()
+    top = worst[0]
+    severity: Severity = "problem" if outside[top] > OUTSIDE_PROBLEM else "caution"
+    names = [analysis.trace.node_name(layer, i) for i in worst]
+    low, high = ranges.domain[top]
+    claim = (
+        f"Layer {layer + 1}: {counted(worst, 'input node')} of {len(outside)} leave the grid on more than "
+        f"{percent(OUTSIDE)} of rows ({listed(names)})."
+    )
+    evidence = (
+        f"Worst is {names[0]}: {percent(float(outside[top]))} of rows outside [{low:.3g}, {high:.3g}] "
+        f"({percent(float(ranges.dead[top]))} in the dead zone), values seen "
+        f"[{ranges.seen[top, 0]:.3g}, {ranges.seen[top, 1]:.3g}]."
+    )
+    advice = "Update the domains to this data and train on (head.update), or check the scaling of the inputs."
+    return (_finding("out-of-grid", severity, claim, evidence, advice),)
+
+
+def unused_grid(analysis: Analysis) -> tuple[Finding, ...]:
+    """Layers that use little of their grid."""
+    found = []
+    for layer, ranges in enumerate(analysis.ranges):
+        varies = ~analysis.trace.layers[layer].inputs.constant & _live_sources(analysis, layer)
+        few = [int(i) for i in np.flatnonzero(varies & (ranges.coverage < COVERAGE))]
+        if not few:
+            continue
+        mean = float(ranges.coverage[varies].mean())
+        of = f"{counted(few, 'input node')} of {int(varies.sum())}"
+        claim = f"Layer {layer + 1}: {of} use less than {percent(COVERAGE)} of the grid."
+        names = listed(f"{analysis.trace.node_name(layer, i)} {percent(float(ranges.coverage[i]))}" for i in few)
+        evidence = f"Share of knot intervals visited: {names}; {percent(mean)} on average over the layer."
+        advice = "Shrink the domains to the data (head.update): the same grid then resolves finer shapes."
+        severity: Severity = "caution" if len(few) * 2 > int(varies.sum()) else "note"
+        found.append(_finding("unused-grid", severity, claim, evidence, advice))
+    return tuple(found)
+
+
+def drift(analysis: Analysis) -> tuple[Finding, ...]:
+    """Nodes that leave the grid more often than on the reference data."""
+    found = []
+    for layer, ranges in enumerate(analysis.ranges):
+        if ranges.reference is None:
+            continue
+        rise = np.where(_live_sources(analysis, layer), ranges.reference.trained - ranges.trained, 0.0)
+        moved = [int(i) for i in np.argsort(-rise, kind="stable") if rise[i] > DRIFT]
+        if not moved:
+            continue
+        top = moved[0]
+        names = [analysis.trace.node_name(layer, i) for i in moved]
+        claim = (
+            f"Layer {layer + 1}: {counted(moved, 'input node')} left the grid more often than on the reference data "
+            f"({listed(names)})."
+        )
+        evidence = (
+            f"{names[0]}: inside the trained zone on {percent(float(ranges.trained[top]))} of rows, "
+            f"{percent(float(ranges.reference.trained[top]))} on the reference data."
+        )
+        advice = "Treat predictions on such rows as extrapolation; retrain or update the domains if the change stays."
+        severity: Severity = "problem" if rise[top] > OUTSIDE_PROBLEM else "caution"
+        found.append(_finding("drift", severity, claim, evidence, advice))
+    return tuple(found)
+
+
+def straight_edges(analysis: Analysis) -> tuple[Finding, ...]:
+    """Straight edges, counted by cause."""
+    causes = Counter(
+        cause
+        for layer in analysis.straightness
+        for row in layer.cause
+        for cause in row
+        if cause not in {"masked", "constant"}
+    )
+    total = sum(causes.values())
+    straight = total - causes[""]
+    if not straight:
+        return ()
+    outside = causes["out-of-domain"] + causes["mixed"]
+    severity: Severity = "caution" if straight > STRAIGHT_MOST * total else "note"
+    claim = (
+        f"{straight} of {counted(total, 'live edge')} {'is' if straight == 1 else 'are'} straight lines on this data."
+    )
+    evidence = (
+        f"Linear R^2 at least 0.99: {causes['linear']} inside the domain, {causes['mixed']} partly outside it, "
+        f"{causes['out-of-domain']} mostly outside it."
+    )
+    advice = (
+        "Bring the data back inside the grid first (head.update); only then judge the shapes."
+        if outside
+        else "The data lie inside the grid, so a line is what was learnt; a linear layer may do as well there."
+    )
+    return (_finding("straight-edges", severity, claim, evidence, advice, section="network"),)
+
+
+def _live_sources(analysis: Analysis, layer: int) -> BoolArray:
+    return np.asarray(analysis.trace.layers[layer].edges.alive.any(0))
+
+
+def _finding(
+    code: str, severity: Severity, claim: str, evidence: str, advice: str, *, section: str = "ranges"
+) -> Finding:
+    return Finding(code=code, severity=severity, claim=claim, evidence=evidence, advice=advice, section=section)
+
+
+RANGE_CHECKS = (out_of_grid, drift, unused_grid, straight_edges)

@@ -1,0 +1,175 @@
+"""Question 1: this input or node shows no edge. Why? One code per edge, one sentence per node.
+
+| code | meaning |
+|---|---|
+| masked | cut in the model: it contributes nothing |
+| zero | alive, but a constant function on its whole domain |
+| constant | alive and curved, but constant in this data: its source does not vary, or left the domain |
+| dead-target | alive, but no path leads from its target to an output |
+| cancelled | strong, but other edges into the same node undo it |
+| noise | removing it does not raise the loss |
+| below-limit | alive and at work, too weak to be drawn |
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from kaninterp.core.errors import InputError
+from kaninterp.core.frozen import Array
+from kaninterp.core.mask import EdgeMask
+from kaninterp.core.trace import Trace
+
+from .attribution import edge_scores, live_std
+from .bundle import Analysis, LayerScores
+from .wording import counted, number
+
+__all__ = ["CODES", "DRAWING_LIMIT", "Missing", "edge_codes", "missing_nodes"]
+
+CODES: dict[str, str] = {
+    "below-limit": "alive but below the drawing limit",
+    "noise": "no different from noise",
+    "cancelled": "cancelled by a twin",
+    "dead-target": "alive but its target node is dead",
+    "constant": "constant in this data",
+    "zero": "zero function",
+    "masked": "masked",
+}
+"""Code -> words of the report; in the order in which a node with several kinds is named (the liveliest first)."""
+
+DRAWING_LIMIT = 0.01
+"""KAN 2.0 score from which an edge is drawn by default: 0.01 % of an output's variance. pykan fades an edge at its own
+prune threshold of 0.03 to 9 % opacity, which readers take for absent."""
+
+CANCELLED = 0.1
+"""An edge that keeps less than this part of the variance share it would have on its own is cancelled."""
+
+STRONG = 0.01
+"""Share of its node's variance an edge would have on its own to count as strong; weaker ones meet chance correlations
+of that size on a few hundred rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """A node without a visible edge on one side.
+
+    Attributes
+    ----------
+    layer, index : int
+        Place in the head; layer 0 = head inputs.
+    name : str
+        The node's name.
+    side : {"out", "in"}
+        Which side shows no edge.
+    code : str
+        One of `CODES`.
+    text : str
+        The reason in words, with its numbers.
+    edges : tuple of (str, int)
+        Codes of the edges on that side and how many of each.
+    """
+
+    layer: int
+    index: int
+    name: str
+    side: str
+    code: str
+    text: str
+    edges: tuple[tuple[str, int], ...]
+
+
+def edge_codes(
+    analysis: Analysis, *, limit: float = DRAWING_LIMIT, reading: str = "kan2"
+) -> tuple[tuple[tuple[str, ...], ...], ...]:
+    """Why each edge is not drawn, [layer][dst][src]; "" for an edge that is.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        Its scores, and its edge ablation where there is one.
+    limit : float
+        Edges are drawn from this score on.
+    reading : str
+        The score the drawing goes by (one of `SCORES`; per output scores count at their largest).
+
+    Raises
+    ------
+    InputError
+        A negative limit or an unknown reading.
+    """
+    if not limit >= 0:
+        raise InputError(f"limit: the drawing limit must be a number >= 0, got {limit}")
+    drawn = edge_scores(analysis.scores, reading)
+    return tuple(_layer_codes(analysis, layer, values, limit) for layer, values in enumerate(drawn))
+
+
+def missing_nodes(analysis: Analysis, *, limit: float = DRAWING_LIMIT, reading: str = "kan2") -> tuple[Missing, ...]:
+    """Every head input and hidden node that shows no edge on a side, with the reason.
+
+    Parameters are those of `edge_codes`. Outputs and head inputs have one side only.
+    """
+    codes = edge_codes(analysis, limit=limit, reading=reading)
+    drawn = edge_scores(analysis.scores, reading)
+    found = []
+    for layer in range(len(codes)):
+        for index in range(analysis.trace.card.widths[layer]):
+            sides = {"out": ([row[index] for row in codes[layer]], drawn[layer][:, index])}
+            if layer:
+                sides["in"] = (list(codes[layer - 1][index]), drawn[layer - 1][index])
+            for side, (kinds, values) in sorted(sides.items()):
+                if all(kinds):
+                    measured = f"the largest {reading} is {number(values.max())}, edges are drawn from {number(limit)}"
+                    note = f"; {measured}" if values.max() > 0 else ""
+                    found.append(_missing(analysis.trace, (layer, index, side), kinds, note))
+    return tuple(found)
+
+
+def _missing(trace: Trace, where: tuple[int, int, str], kinds: list[str], note: str) -> Missing:
+    layer, index, side = where
+    count = Counter(kinds)
+    edges = tuple((code, count[code]) for code in CODES if count[code])
+    parts = ", ".join(f"{n} {CODES[code]}" for code, n in edges)
+    return Missing(
+        layer=layer,
+        index=index,
+        name=trace.node_name(layer, index),
+        side=side,
+        code=edges[0][0],
+        text=f"{counted(kinds, 'edge')} {'out of' if side == 'out' else 'into'} it: {parts}{note}.",
+        edges=edges,
+    )
+
+
+def _layer_codes(analysis: Analysis, layer: int, drawn: Array, limit: float) -> tuple[tuple[str, ...], ...]:
+    table, scores = analysis.trace.layers[layer].edges, analysis.scores[layer]
+    live = EdgeMask(layers=tuple(each.edges.alive for each in analysis.trace.layers)).closed()
+    dead_target = np.broadcast_to(~live.nodes()[layer + 1][:, None], drawn.shape)
+    hidden = (drawn < limit) | (drawn == 0)
+    code = np.full(drawn.shape, "below-limit", dtype=object)
+    # later lines win: from the weakest statement to the strongest
+    code[_no_loss(analysis, layer)] = "noise"
+    code[_cancelled(analysis.trace, layer, scores)] = "cancelled"
+    code[dead_target] = "dead-target"
+    code[(scores.strength == 0) & (scores.norm > 0)] = "constant"
+    code[(scores.strength == 0) & (scores.norm == 0)] = "zero"
+    code[~table.alive] = "masked"
+    code[table.alive & ~hidden] = ""
+    return tuple(tuple(str(c) for c in row) for row in code)
+
+
+def _no_loss(analysis: Analysis, layer: int) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    if analysis.edge_ablation is None:
+        return np.zeros(analysis.scores[layer].norm.shape, bool)
+    change = analysis.edge_ablation.change[layer]
+    return np.isfinite(change) & (change <= 0)
+
+
+def _cancelled(trace: Trace, layer: int, scores: LayerScores) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """Edges whose variance share is far below the one they would have if nothing worked against them."""
+    spread = live_std(trace)[layer][:, None]
+    alone = np.divide(scores.strength, spread, out=np.zeros(scores.strength.shape), where=spread > 0) ** 2
+    undone = (spread == 0) & (scores.strength > 0)  # the whole node is a constant made of moving parts
+    return np.asarray(undone | ((alone >= STRONG) & (scores.share < CANCELLED * alone)))

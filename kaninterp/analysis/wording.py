@@ -1,0 +1,85 @@
+"""How numbers and lists of names are written in a sentence: short, and never in two ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+__all__ = ["counted", "listed", "number", "percent", "shown"]
+
+LONGEST_LIST = 5  # names in one sentence; a reader skips longer ones
+LONGEST_NAME = 60  # characters of a name in a sentence; the whole name is in the tables
+
+
+def number(value: float) -> str:
+    """Three significant digits, without an exponent where that stays short.
+
+    Examples
+    --------
+    >>> number(0.012345), number(1234.5), number(0.0), number(1.2e-7)
+    ('0.0123', '1234', '0', '1.2e-07')
+    """
+    if value == 0:
+        return "0"
+    if 1000 <= abs(value) < 1e6:
+        return f"{value:.0f}"
+    return f"{value:.3g}"
+
+
+def percent(share: float) -> str:
+    """A share in percent, with no digit that says nothing.
+
+    Examples
+    --------
+    >>> percent(0.4321), percent(0.0321), percent(0.00001), percent(0.0), percent(0.9999)
+    ('43 %', '3.2 %', '< 0.1 %', '0 %', '> 99.9 %')
+    """
+    points = 100 * share
+    if points == 0:
+        return "0 %"
+    if 0 < points < 0.1:
+        return "< 0.1 %"
+    if 99.9 < points < 100:
+        return "> 99.9 %"
+    return f"{points:.1f} %" if abs(points) < 10 or 99 < points < 100 else f"{points:.0f} %"
+
+
+def listed(names: Iterable[str], most: int = LONGEST_LIST) -> str:
+    """Names in a sentence.
+
+    Examples
+    --------
+    >>> listed(["a"]), listed("ab"), listed("abcdefg", 3)
+    ('a', 'a and b', 'a, b, c and 4 more')
+    """
+    names = [shown(name) for name in names]
+    if not names:
+        return "none"
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def shown(name: str) -> str:
+    """A name as it stands in a sentence: one line, quoted if it is blank, cut if it is endless.
+
+    Examples
+    --------
+    >>> shown("temp"), shown(" "), shown("a" * 80)[-3:]
+    ('temp', "' '", 'aa…')
+    """
+    if not name.strip():
+        return repr(name)
+    line = " ".join(name.split())
+    return line if len(line) <= LONGEST_NAME else line[: LONGEST_NAME - 1] + "…"
+
+
+def counted(items: Sequence[object] | int, one: str, many: str = "") -> str:
+    """A number and its noun.
+
+    Examples
+    --------
+    >>> counted(1, "edge"), counted([1, 2], "edge"), counted(0, "entry", "entries")
+    ('1 edge', '2 edges', '0 entries')
+    """
+    count = items if isinstance(items, int) else len(items)
+    return f"{count} {one if count == 1 else many or one + 's'}"
