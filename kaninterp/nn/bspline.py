@@ -25,6 +25,7 @@ __all__ = [
     "MAX_ORDER",
     "OUTSIDE",
     "UNIFORM_END_SLOPES",
+    "bump",
     "clamp_to_domain",
     "de_boor",
     "de_boor_slope",
@@ -69,7 +70,9 @@ def _end_slopes(order: int) -> tuple[float, ...]:
         sum(c * (offset - abs(d)) ** (order - 1) for offset, c in HALF_SUMS[order] if offset > abs(d))
         for d in distances
     ]
-    return tuple(-math.copysign(order * power, d * power) if d else 0.0 for d, power in zip(distances, powers, strict=True))
+    return tuple(
+        -math.copysign(order * power, d * power) if d else 0.0 for d, power in zip(distances, powers, strict=True)
+    )
 
 
 UNIFORM_END_SLOPES = {order: _end_slopes(order) for order in range(1, MAX_ORDER + 1)}
@@ -104,11 +107,34 @@ def uniform_basis(u: Tensor, grid: int, order: int) -> Tensor:
     >>> uniform_basis(torch.tensor([[0.0]]), grid=2, order=3)[0, :, 0] * 6
     tensor([1., 4., 1., 0., 0.])
     """
-    distance = _from_centres(u, grid, order).abs()
+    return bump(_from_centres(u, grid, order).abs(), order)
+
+
+def bump(distance: Tensor, order: int) -> Tensor:
+    """Evaluate the uniform B-spline at distances from its centre.
+
+    Parameters
+    ----------
+    distance : Tensor
+        Distances in cells, at least 0.
+    order : int
+        Polynomial degree.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape; 0 from ``(order + 1) / 2`` on.
+
+    Examples
+    --------
+    >>> import torch
+    >>> bump(torch.tensor([0.0, 1.0, 2.0]), order=3) * 6
+    tensor([4., 1., 0.])
+    """
     (offset, coefficient), *rest = HALF_SUMS[order]
     total = (offset - distance).relu().pow(order) * coefficient
     for offset, coefficient in rest:
-        total = total + (offset - distance).relu().pow(order) * coefficient
+        total = torch.add(total, (offset - distance).relu().pow(order), alpha=coefficient)
     return total
 
 
@@ -270,14 +296,14 @@ def end_slopes(knots: Tensor, order: int) -> Tensor:
     return knot_slope(ends, knots, order)
 
 
-def clamp_to_domain(x: Tensor, lo: Tensor | float, hi: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
+def clamp_to_domain(x: Tensor, lo: Tensor, hi: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Split x into the nearest point of the domain and how far it lies beyond each end.
 
     Parameters
     ----------
     x : Tensor, shape (n, in)
         Points.
-    lo, hi : Tensor, shape (in,), or float
+    lo, hi : Tensor, shape (in,) or ()
         Domain ends.
 
     Returns
@@ -288,10 +314,11 @@ def clamp_to_domain(x: Tensor, lo: Tensor | float, hi: Tensor | float) -> tuple[
     Examples
     --------
     >>> import torch
-    >>> clamp_to_domain(torch.tensor([-2.0, 0.5, 3.0]), 0.0, 1.0)
+    >>> clamp_to_domain(torch.tensor([-2.0, 0.5, 3.0]), torch.tensor(0.0), torch.tensor(1.0))
     (tensor([0.0000, 0.5000, 1.0000]), tensor([-2.,  0.,  0.]), tensor([0., 0., 2.]))
     """
-    return torch.clamp(x, lo, hi), torch.clamp(x - lo, max=0), torch.clamp(x - hi, min=0)
+    below, above = torch.clamp(x - lo, max=0), torch.clamp(x - hi, min=0)
+    return torch.clamp(x, lo, hi), below, above
 
 
 def with_tails(basis: Tensor, below: Tensor, above: Tensor, slopes: Tensor) -> Tensor:
@@ -318,4 +345,4 @@ def with_tails(basis: Tensor, below: Tensor, above: Tensor, slopes: Tensor) -> T
     >>> with_tails(at_end, below, above, slopes)[0, :, 0]
     tensor([-2.,  3.])
     """
-    return basis + below.unsqueeze(-2) * slopes[0] + above.unsqueeze(-2) * slopes[1]
+    return torch.addcmul(torch.addcmul(basis, below.unsqueeze(-2), slopes[0]), above.unsqueeze(-2), slopes[1])

@@ -61,9 +61,7 @@ def _rows_per_chunk(x: Tensor, spec: SplineSpec) -> int:
     return max(1, min(rows, most, x.shape[0]))
 
 
-def forward_chunks(
-    x: Tensor, weight: Tensor, bias: Tensor, spec: SplineSpec, where: Placement
-) -> Tensor:
+def forward_chunks(x: Tensor, weight: Tensor, bias: Tensor, spec: SplineSpec, where: Placement) -> Tensor:
     """Evaluate a layer without recording gradients.
 
     Parameters
@@ -169,7 +167,7 @@ def linear_of(x: Tensor) -> Linear:
     >>> linear_of(torch.ones(1, 1, dtype=torch.float64)) is torch.nn.functional.linear
     True
     """
-    if x.dtype == torch.float32 and torch.backends.mkldnn.enabled and _onednn_works():
+    if x.dtype == torch.float32 and torch._C._get_mkldnn_enabled() and _onednn_works():
         return _onednn_linear
     return F.linear
 
@@ -182,7 +180,7 @@ def _onednn_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 @cache
 def _onednn_works() -> bool:
     """Whether torch's private oneDNN product exists in this build and gives what `F.linear` gives."""
-    if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
+    if not (torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
         return False
     with torch.inference_mode(False), torch.no_grad():
         x = torch.arange(48, dtype=torch.float32).view(6, 8) / 48

@@ -150,9 +150,7 @@ def fill_planes(cells: Cells, spec: SplineSpec, basis: Tensor, spare: list[Tenso
     _finish(cells, spec, basis)
 
 
-def fill_planes_and_slopes(
-    cells: Cells, spec: SplineSpec, basis: Tensor, slope: Tensor, spare: list[Tensor]
-) -> None:
+def fill_planes_and_slopes(cells: Cells, spec: SplineSpec, basis: Tensor, slope: Tensor, spare: list[Tensor]) -> None:
     """Write all planes and, up to the constant of `pull_back`, their slopes; orders 2 to 5.
 
     Examples

@@ -17,16 +17,14 @@ from torch.nn import functional as F
 from kaninterp.nn.chunked import backward_chunks, forward_chunks
 from kaninterp.nn.planes import Placement, SplineSpec, planes
 
-__all__ = ["PLAIN_VALUES", "spline_linear"]
+__all__ = ["PLAIN_VALUES", "function_transform_active", "spline_linear"]
 
 PLAIN_VALUES = 2**15
 """Up to this many plane values a handful of plain operations beats the chunks: there each operation's fixed cost
 is all that counts."""
 
 
-def spline_linear(
-    x: Tensor, weight: Tensor, bias: Tensor, spec: SplineSpec, where: Placement
-) -> Tensor:
+def spline_linear(x: Tensor, weight: Tensor, bias: Tensor, spec: SplineSpec, where: Placement) -> Tensor:
     """Evaluate a layer: ``planes(x) . weight + bias``.
 
     Parameters
@@ -56,24 +54,22 @@ def spline_linear(
     """
     if _chunks_pay(x, weight, spec):
         if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad or bias.requires_grad):
-            result: Tensor = _SplineLinear.apply(x, weight, bias, *where, spec)
+            result: Tensor = _SplineLinear.apply(x, weight, bias, *where, spec)  # type: ignore[no-untyped-call]
             return result
         return forward_chunks(x, weight, bias, spec, where)
     return _plain(x, weight, bias, spec, where)
 
 
-def _plain(
-    x: Tensor, weight: Tensor, bias: Tensor, spec: SplineSpec, where: Placement
-) -> Tensor:
+def _plain(x: Tensor, weight: Tensor, bias: Tensor, spec: SplineSpec, where: Placement) -> Tensor:
     if x.dtype in {torch.bfloat16, torch.float16}:
-        x, where = x.float(), Placement(*(None if part is None else part.float() for part in where))
+        x, where = x.float(), where.float()
     basis = planes(x, spec, where)
     return F.linear(basis.flatten(1).to(weight.dtype), weight.flatten(1), bias)
 
 
 def _chunks_pay(x: Tensor, weight: Tensor, spec: SplineSpec) -> bool:
     """Whether the chunked way is allowed and worth it."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
         return False
     return (
         x.numel() * (spec.size + 1) > PLAIN_VALUES
@@ -85,13 +81,24 @@ def _chunks_pay(x: Tensor, weight: Tensor, spec: SplineSpec) -> bool:
     )
 
 
+def function_transform_active() -> bool:
+    """Whether torch.func (vmap, grad, jacrev, ...) is looking at the operations.
+
+    Examples
+    --------
+    >>> function_transform_active()
+    False
+    """
+    return not torch.compiler.is_compiling() and torch._C._functorch.maybe_current_level() is not None
+
+
 def _ordinary(x: Tensor, weight: Tensor) -> bool:
     """No subclass, no function transform, no forward-mode derivative, no dispatch mode looks at the operations."""
     return (
         type(x) is Tensor
         and type(weight) in {Tensor, torch.nn.Parameter}
         and forward_ad._current_level < 0
-        and torch._C._functorch.maybe_current_level() is None
+        and not function_transform_active()
         and torch._C._len_torch_dispatch_stack() == 0
     )
 
@@ -100,7 +107,7 @@ class _SplineLinear(Function):
     """The chunked layer with its gradient; see `spline_linear`."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         x: Tensor,
         weight: Tensor,
@@ -113,7 +120,7 @@ class _SplineLinear(Function):
         return forward_chunks(x, weight, bias, spec, Placement(*where))
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias, *rest = ctx.saved_tensors
         where = Placement(*rest)
         if torch.is_grad_enabled():
@@ -122,7 +129,7 @@ class _SplineLinear(Function):
         grad_x, grad_weight = backward_chunks(
             grad.contiguous(), x, weight, ctx.spec, where, of_x=of_x, of_weight=of_weight
         )
-        return grad_x, grad_weight, grad.sum(0) if of_bias else None, *(None,) * 6
+        return grad_x, grad_weight, grad.sum(0) if of_bias else None, *(None,) * 7
 
 
 def _recorded_backward(
@@ -132,4 +139,4 @@ def _recorded_backward(
     out = _plain(*inputs, ctx.spec, where)
     needed = [t for t, need in zip(inputs, ctx.needs_input_grad[:3], strict=True) if need]
     found = iter(torch.autograd.grad(out, needed, grad, create_graph=True))
-    return (*(next(found) if need else None for need in ctx.needs_input_grad[:3]), *(None,) * 6)
+    return (*(next(found) if need else None for need in ctx.needs_input_grad[:3]), *(None,) * 7)

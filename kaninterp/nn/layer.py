@@ -9,34 +9,89 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kaninterp.core.errors import DataError, InputError, InputTypeError, ShapeError, StateError
-from kaninterp.nn.bspline import MAX_ORDER, OUTSIDE
+from kaninterp.core.errors import DataError, InputError, ShapeError, StateError
 from kaninterp.nn.domain import interpolate_knots, quantile_knots, rescale_knots, uniform_knots, widen
-from kaninterp.nn.kernel import spline_linear
-from kaninterp.nn.planes import BASES, Placement, SplineSpec, place, planes
-from kaninterp.nn.projection import quadrature, transfer_operator
+from kaninterp.nn.gram import basis_gram, matrix_root
+from kaninterp.nn.kernel import function_transform_active, spline_linear
+from kaninterp.nn.layer_checks import check_input, check_kind, check_noise, check_sizes, check_spec, state_problems
+from kaninterp.nn.planes import Placement, SplineSpec, place, planes
+from kaninterp.nn.projection import transfer_operator
 
 __all__ = ["DEFAULT_OUTSIDE", "PARTS", "KANLayer"]
 
 DEFAULT_OUTSIDE = "linear"
+"""How splines go on outside the domain unless told otherwise; see `KANLayer` for the figures behind it."""
+
 PARTS = ("all", "spline", "base")
 """Which part of an edge function `KANLayer.edges` evaluates."""
 
-GRAM_POINTS = 8
-"""Gauss points per interval for the Gram matrix: exact for products of splines up to order 5, and enough for
-silu within a cell."""
-
-
-def basis_gram(spec: SplineSpec, knots: Tensor) -> Tensor:
-    """Covariances of all planes of each input under the uniform measure on its domain: (in, K + 1, K + 1)."""
-    points, weights = quadrature(knots, GRAM_POINTS)
-    basis = planes(points, spec, place(knots, spec))
-    centred = basis - (weights.unsqueeze(1) * basis).sum(0)
-    return torch.einsum("qi,qmi,qni->imn", weights, centred, centred)
-
 
 class KANLayer(nn.Module):
-    """A layer of edge functions ``phi_ji(x) = w_ji base(x) + sum_m c_jim B_m(x)`` and a bias per output."""
+    """Edge functions ``phi_ji(x) = w_ji base(x) + sum_m c_jim B_m(x)``, summed per output, plus a bias.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Widths.
+    grid : int
+        Intervals G per input.
+    order : int
+        Polynomial degree k of the splines, 1 to 5; ``K = G + k`` coefficients per edge.
+    uniform : bool
+        Equally spaced knots (fast). False: every input has knots of its own, denser where its first batch is.
+    domain : (lo, hi), optional
+        Domain ends, numbers or tensors (in,). None: [-1, 1] until the first training batch, which sets them to its
+        range widened by `kaninterp.nn.domain.DOMAIN_MARGIN`.
+    outside : {"base", "linear", "clamp"}
+        How the spline part goes on outside the domain: fade to 0, go on straight, stay constant. The base branch
+        always sees the true x. OUTSIDE_FIGURES
+    base : {"silu", "identity", "zero"}
+        The base branch.
+    noise : float
+        Scale of the initial spline coefficients.
+    device, dtype
+        As for `torch.nn.Linear`.
+    generator : torch.Generator, optional
+        Source of the initial values; None: torch's default, as for `torch.nn.Linear`.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (out, K + 1, in)
+        Spline coefficients and, as the last plane, base weights: the layout of one matrix product.
+    bias : Parameter, shape (out,)
+        Constants.
+    knots : Tensor, shape (in, grid + 1)
+        Inner knots; the outer two are the domain.
+    mask : Tensor, shape (out, in)
+        1 for a live edge, 0 for a silenced one; change it with `set_mask`.
+    calibrated : Tensor, shape (), bool
+        Whether the domain has been set.
+    seen : Tensor, shape (2, in)
+        Smallest and largest training inputs since the last `update`.
+
+    Raises
+    ------
+    InputError
+        An option out of its range.
+
+    Notes
+    -----
+    Base weights start uniform in ``+-1/sqrt(in)`` (Kaiming, as `torch.nn.Linear`), spline coefficients normal with
+    standard deviation ``noise / sqrt(in)`` (small, as in the KAN paper, arXiv 2404.19756, section 2.2), biases at 0.
+
+    Large inputs on a CPU are computed in chunks that stay in cache, see `kaninterp.nn.kernel`. ``torch.compile`` of
+    the layer or the model fuses the planes; it takes no graph break.
+
+    Examples
+    --------
+    >>> layer = KANLayer(3, 2, generator=torch.Generator().manual_seed(0))
+    >>> x = torch.linspace(-2, 2, 30).view(10, 3)
+    >>> y = layer(x)  # the first training batch sets the domain
+    >>> layer.domain.shape, y.shape
+    (torch.Size([2, 3]), torch.Size([10, 2]))
+    >>> torch.allclose(layer.edges(x).sum(-1) + layer.bias, y, atol=1e-5)
+    True
+    """
 
     knots: Tensor
     mask: Tensor
@@ -46,6 +101,7 @@ class KANLayer(nn.Module):
     _hi: Tensor
     _per_unit: Tensor
     _ladder: Tensor | None
+    _centres: Tensor | None
     _tails: Tensor | None
 
     def __init__(
@@ -65,9 +121,11 @@ class KANLayer(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        _check_options(in_features, out_features, grid, order, outside, base, noise)
+        check_sizes(in_features, out_features)
+        check_noise(noise)
         self.in_features, self.out_features = in_features, out_features
         self.spec = SplineSpec(grid=grid, order=order, outside=outside, base=base, uniform=uniform)
+        check_spec(self.spec)
         self.noise = float(noise)
         factory: dict[str, Any] = {"device": device, "dtype": dtype}
         self.weight = nn.Parameter(torch.empty(out_features, self.spec.size + 1, in_features, **factory))
@@ -76,7 +134,7 @@ class KANLayer(nn.Module):
         self.register_buffer("knots", uniform_knots(-ends, ends, grid))
         self.register_buffer("mask", torch.ones(out_features, in_features, **factory))
         self.register_buffer("calibrated", torch.tensor(False, device=device))
-        self.register_buffer("seen", torch.stack((ends, -ends)) * math.inf)
+        self.register_buffer("seen", torch.stack((ends, -ends)) * math.inf)  # nothing seen yet
         for name, part in place(self.knots, self.spec)._asdict().items():
             self.register_buffer(f"_{name}", part, persistent=False)
         self._unpruned = True
@@ -86,14 +144,13 @@ class KANLayer(nn.Module):
         if domain is not None:
             self.set_domain(*domain)
 
+    @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw new weights: base weights uniform in ``+-1/sqrt(in)`` (as `nn.Linear`), spline coefficients normal
-        with standard deviation ``noise / sqrt(in)``, bias 0."""
+        """Draw new weights, see Notes of the class; the domain stays."""
         width = 1 / math.sqrt(max(self.in_features, 1))
-        with torch.no_grad():
-            self.coef.normal_(0.0, self.noise * width, generator=generator)
-            self.base_weight.uniform_(-width, width, generator=generator)
-            self.bias.zero_()
+        self.coef.normal_(0.0, self.noise * width, generator=generator)
+        self.base_weight.uniform_(-width, width, generator=generator)
+        self.bias.zero_()
 
     @property
     def grid(self) -> int:
@@ -123,11 +180,29 @@ class KANLayer(nn.Module):
     @property
     def placement(self) -> Placement:
         """Where the splines lie, derived from `knots`."""
-        return Placement(self._lo, self._hi, self._per_unit, self._ladder, self._tails)
+        return Placement(self._lo, self._hi, self._per_unit, self._ladder, self._centres, self._tails)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Evaluate the layer, ``(..., in) -> (..., out)``."""
-        _check_input(x, self.in_features)
+        """Evaluate the layer.
+
+        Parameters
+        ----------
+        x : Tensor, shape (..., in)
+            Any leading dimensions.
+
+        Returns
+        -------
+        Tensor, shape (..., out)
+
+        Raises
+        ------
+        ShapeError, InputTypeError, StateError
+            Wrong width; integers or another dtype than the layer's; another device than the layer's.
+        DataError
+            The first training batch is empty or has NaN or infinite values.
+        """
+        check_input(x, self.in_features)
+        check_kind(x, self.weight)
         rows = x.reshape(-1, self.in_features)
         if self.training:
             self._watch(rows.detach())
@@ -135,17 +210,40 @@ class KANLayer(nn.Module):
         return out.view(*x.shape[:-1], self.out_features)
 
     def basis(self, x: Tensor) -> Tensor:
-        """Spline planes and the base plane at ``x`` (n, in): (n, K + 1, in)."""
-        _check_input(x, self.in_features)
+        """Evaluate the spline planes and the base plane.
+
+        Parameters
+        ----------
+        x : Tensor, shape (n, in)
+            Of any floating dtype: float64 points give float64 planes.
+
+        Returns
+        -------
+        Tensor, shape (n, K + 1, in)
+        """
+        check_input(x, self.in_features)
         return planes(x, self.spec, self.placement)
 
     def edges(self, x: Tensor, part: str = "all") -> Tensor:
-        """Every edge function at ``x`` (n, in): (n, out, in); masked edges give 0."""
+        """Evaluate every edge function.
+
+        Parameters
+        ----------
+        x : Tensor, shape (n, in)
+            Of any floating dtype.
+        part : {"all", "spline", "base"}
+            Which part of the functions.
+
+        Returns
+        -------
+        Tensor, shape (n, out, in)
+            Masked edges give 0. Summed over inputs, plus the bias: the output of the layer.
+        """
         if part not in PARTS:
             raise InputError(f"part={part!r} is not a part of an edge; allowed: {', '.join(PARTS)}")
-        planes_used = {"all": slice(None), "spline": slice(None, -1), "base": slice(-1, None)}[part]
-        weight = self.masked_weight()[:, planes_used]
-        return torch.einsum("nmi,omi->noi", self.basis(x)[:, planes_used].to(weight.dtype), weight)
+        chosen = {"all": slice(None), "spline": slice(None, -1), "base": slice(-1, None)}[part]
+        basis = self.basis(x)[:, chosen]
+        return torch.einsum("nmi,omi->noi", basis, self.masked_weight()[:, chosen].to(basis.dtype))
 
     def gram(self) -> Tensor:
         """Centred Gram matrix of the basis under the uniform measure on the domain: (in, K + 1, K + 1)."""
@@ -161,38 +259,89 @@ class KANLayer(nn.Module):
 
     @torch.no_grad()
     def set_mask(self, mask: Tensor) -> None:
-        """Keep the edges where ``mask`` (out, in) is 1 (or True), silence the others."""
+        """Silence edges, in place.
+
+        Parameters
+        ----------
+        mask : Tensor, shape (out, in)
+            1 or True keeps an edge, 0 or False silences it.
+
+        Raises
+        ------
+        ShapeError, InputError
+            Another shape; other values.
+        """
         if mask.shape != self.mask.shape:
             raise ShapeError(f"mask has shape {tuple(mask.shape)}; allowed: (out, in) = {tuple(self.mask.shape)}")
         if not bool(((mask == 0) | (mask == 1)).all()):
-            raise InputError("mask has values other than 0 and 1")
+            raise InputError("mask has values other than 0 and 1; allowed: 1 keeps an edge, 0 silences it")
         self.mask.copy_(mask)
         self._sync_flags()
 
     @torch.no_grad()
     def set_domain(self, lo: float | Tensor, hi: float | Tensor) -> None:
-        """Move the knots to the domain [lo, hi] (numbers or (in,)), in place; coefficients stay as they are."""
-        self.knots.copy_(self._knots_on(lo, hi))
-        self._domain_changed()
-        self._mark_calibrated()
+        """Move the knots to another domain, in place; coefficients stay, so the functions stretch along.
+
+        Parameters
+        ----------
+        lo, hi : float or Tensor, shape (in,)
+            New ends. Non-uniform knots keep the ratios of their cells.
+
+        Raises
+        ------
+        ShapeError, InputError
+            Ends of another shape; ends that are not finite with lo < hi.
+        """
+        self._move(self._knots_on(lo, hi))
 
     @torch.no_grad()
     def update(self, lo: float | Tensor | None = None, hi: float | Tensor | None = None) -> None:
-        """Move the knots to a new domain, in place, keeping every edge function there as it is."""
+        """Move the knots to another domain, in place, keeping every edge function as it is there.
+
+        Coefficients are fitted by least squares at fixed points of the new domain (exactly, when the new knots
+        contain the old ones), whatever the data look like. The range in `seen` starts anew.
+
+        Parameters
+        ----------
+        lo, hi : float or Tensor, shape (in,), optional
+            New ends. None: the range in `seen`, widened as for the first batch.
+
+        Raises
+        ------
+        StateError
+            No range given and no training batch seen since the last update.
+        ShapeError, InputError
+            As for `set_domain`.
+        """
+        if (lo is None) != (hi is None):
+            raise InputError(f"update() takes both ends or none, got lo={lo!r}, hi={hi!r}")
         if lo is None or hi is None:
             if not bool(torch.isfinite(self.seen).all()):
-                raise StateError("update() without a range needs one training forward since the last update")
+                raise StateError(
+                    "update() without a range needs finite training inputs since the last update; "
+                    "run a training batch through the layer or give lo and hi"
+                )
             lo, hi = widen(self.seen[0], self.seen[1])
         knots = self._knots_on(lo, hi)
         self.weight[:, :-1] = self._transferred(knots)
-        self.knots.copy_(knots)
-        self.seen[0], self.seen[1] = math.inf, -math.inf
-        self._domain_changed()
-        self._mark_calibrated()
+        self._move(knots)
+        self.seen.copy_(_nothing_seen(self.seen))
 
     @torch.no_grad()
     def refine(self, grid: int) -> KANLayer:
-        """Build a layer with another grid and the same functions; this one is left unchanged."""
+        """Build a layer with another grid and the same functions; this one is left unchanged.
+
+        Parameters
+        ----------
+        grid : int
+            New number of intervals. A multiple of the old one keeps every function exactly, any other gives the
+            least-squares best on the domain.
+
+        Returns
+        -------
+        KANLayer
+            With the same domain, mask, bias and base weights.
+        """
         new = KANLayer(
             self.in_features,
             self.out_features,
@@ -230,9 +379,7 @@ class KANLayer(nn.Module):
         """Gram matrix and root, computed once per domain: they do not depend on the weights."""
         if self._gram is None:
             gram = basis_gram(self.spec, self.knots.double())
-            values, vectors = torch.linalg.eigh(gram)
-            root = vectors * values.clamp(min=0).sqrt().unsqueeze(-2)
-            self._gram = gram.to(self.knots.dtype), root.to(self.knots.dtype)
+            self._gram = gram.to(self.knots.dtype), matrix_root(gram).to(self.knots.dtype)
         return self._gram
 
     def _transferred(self, knots: Tensor) -> Tensor:
@@ -241,38 +388,56 @@ class KANLayer(nn.Module):
         return torch.einsum("inm,omi->oni", operator, self.weight[:, :-1].double()).to(self.weight.dtype)
 
     def _knots_on(self, lo: float | Tensor, hi: float | Tensor) -> Tensor:
-        ends = [torch.as_tensor(e, dtype=self.knots.dtype, device=self.knots.device) for e in (lo, hi)]
-        if any(end.dim() > 1 or end.numel() not in {1, self.in_features} for end in ends):
-            raise ShapeError(f"domain ends must be numbers or have shape ({self.in_features},), got {[tuple(e.shape) for e in ends]}")
-        lo, hi = (end.expand(self.in_features) for end in ends)
-        if not bool((torch.isfinite(lo) & torch.isfinite(hi) & (lo < hi)).all()):
-            raise InputError("every domain needs finite ends with lo < hi")
+        """Knots of the present kind on a checked domain."""
+        lo, hi = (torch.as_tensor(end, dtype=self.knots.dtype, device=self.knots.device) for end in (lo, hi))
+        if any(end.shape not in {(), (self.in_features,)} for end in (lo, hi)):
+            raise ShapeError(
+                f"domain ends have shapes {tuple(lo.shape)} and {tuple(hi.shape)}; "
+                f"allowed: numbers, or ({self.in_features},), one per input"
+            )
+        lo, hi = lo.expand(self.in_features), hi.expand(self.in_features)
+        fine = torch.isfinite(lo) & torch.isfinite(hi) & (lo < hi)
+        if not bool(fine.all()):
+            i = int(fine.logical_not().nonzero()[0])
+            raise InputError(f"domain of input {i} is [{lo[i]:g}, {hi[i]:g}]; allowed: finite ends with lo < hi")
         return uniform_knots(lo, hi, self.grid) if self.spec.uniform else rescale_knots(self.knots, lo, hi)
 
     def _watch(self, rows: Tensor) -> None:
         """Remember the range of training inputs; the first batch sets the domain."""
+        if function_transform_active():
+            return  # per-sample gradients and the like must not write to buffers
         if not self._calibrated:
             self._calibrate(rows)
         if rows.shape[0]:
-            with torch.no_grad():
-                lo, hi = rows.amin(0), rows.amax(0)
-                self.seen[0].copy_(torch.minimum(self.seen[0], lo))
-                self.seen[1].copy_(torch.maximum(self.seen[1], hi))
+            with torch.no_grad():  # fmin, fmax: a NaN row does not spoil what is known
+                rows = rows.to(self.seen.dtype)
+                self.seen.copy_(
+                    torch.stack((torch.fmin(self.seen[0], rows.amin(0)), torch.fmax(self.seen[1], rows.amax(0))))
+                )
 
     @torch.no_grad()
     def _calibrate(self, rows: Tensor) -> None:
         if rows.shape[0] == 0:
-            raise DataError("the first training batch is empty; the domain cannot be set from it")
+            raise DataError(
+                "the first training batch is empty, but it sets the domain; give a batch with rows, "
+                "or set the domain with domain=(lo, hi)"
+            )
         rows = rows.to(self.knots.dtype)
         lo, hi = rows.amin(0), rows.amax(0)
-        if not torch.compiler.is_compiling() and not bool((torch.isfinite(lo) & torch.isfinite(hi)).all()):
-            raise DataError("the first training batch has NaN or infinite values; the domain cannot be set from it")
+        # a compiled graph cannot look; there NaN reaches the loss and is seen
+        if not torch.compiler.is_compiling() and not bool((lo.isfinite() & hi.isfinite()).all()):
+            bad = int((lo.isfinite() & hi.isfinite()).logical_not().nonzero()[0])
+            raise DataError(
+                f"the first training batch has NaN or infinite values in column {bad}; they cannot set the domain"
+            )
         lo, hi = widen(lo, hi)
-        self.knots.copy_(uniform_knots(lo, hi, self.grid) if self.spec.uniform else quantile_knots(rows, lo, hi, self.grid))
-        self._domain_changed()
-        self._mark_calibrated()
+        uniform = self.spec.uniform
+        self._move(uniform_knots(lo, hi, self.grid) if uniform else quantile_knots(rows, lo, hi, self.grid))
 
-    def _mark_calibrated(self) -> None:
+    @torch.no_grad()
+    def _move(self, knots: Tensor) -> None:
+        self.knots.copy_(knots)
+        self._domain_changed()
         self.calibrated.fill_(True)
         self._calibrated = True
 
@@ -290,36 +455,21 @@ class KANLayer(nn.Module):
         self._calibrated = bool(self.calibrated)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> KANLayer:
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._domain_changed()  # in the new dtype, not rounded through the old one
         return self
 
-    def _load_from_state_dict(
-        self, state_dict: Mapping[str, Any], prefix: str, *args: Any
-    ) -> None:
-        super()._load_from_state_dict(state_dict, prefix, *args)
-        self._domain_changed()
-        self._sync_flags()
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
+        *_, error_msgs = args
+        own = (*self.named_parameters(recurse=False), *self.named_buffers(recurse=False))
+        shapes = {name: tensor.shape for name, tensor in own}
+        problems = list(state_problems(self.spec, shapes, state_dict, prefix))
+        error_msgs.extend(problems)
+        if not problems:  # else nothing of this layer is changed
+            super()._load_from_state_dict(state_dict, prefix, *args)
+            self._domain_changed()
+            self._sync_flags()
 
 
-def _check_options(
-    in_features: int, out_features: int, grid: int, order: int, outside: str, base: str, noise: float
-) -> None:
-    for name, value, least in (("in_features", in_features, 0), ("out_features", out_features, 0), ("grid", grid, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise InputError(f"{name}={value!r}; allowed: an integer of at least {least}")
-    if isinstance(order, bool) or not isinstance(order, int) or not 1 <= order <= MAX_ORDER:
-        raise InputError(f"order={order!r}; allowed: an integer from 1 to {MAX_ORDER}")
-    if outside not in OUTSIDE:
-        raise InputError(f"outside={outside!r}; allowed: {', '.join(OUTSIDE)}")
-    if base not in BASES:
-        raise InputError(f"base={base!r}; allowed: {', '.join(BASES)}")
-    if not (math.isfinite(noise) and noise >= 0):
-        raise InputError(f"noise={noise!r}; allowed: a finite number of at least 0")
-
-
-def _check_input(x: Tensor, width: int) -> None:
-    if x.dim() == 0 or x.shape[-1] != width:
-        raise ShapeError(f"expected input of shape (..., {width}), got {tuple(x.shape)}")
-    if not x.is_floating_point():
-        raise InputTypeError(f"expected a floating-point input, got {x.dtype}; convert it with x.float()")
+def _nothing_seen(like: Tensor) -> Tensor:
+    return torch.stack((torch.full_like(like[0], math.inf), torch.full_like(like[1], -math.inf)))

@@ -42,7 +42,8 @@ def edge_strengths(layer: KANLayer) -> Tensor:
     """
     projected = torch.einsum("omi,imr->oir", layer.masked_weight(), layer.gram_root())
     # a norm rather than the root of a quadratic form: never below 0, and torch gives it the gradient 0 at 0
-    return torch.linalg.vector_norm(projected, dim=-1)
+    strengths: Tensor = torch.linalg.vector_norm(projected, dim=-1)
+    return strengths
 
 
 def node_strengths(strengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,11 +15,11 @@ from torch.nn import functional as F
 
 from kaninterp.nn.bspline import (
     UNIFORM_END_SLOPES,
+    bump,
     clamp_to_domain,
     de_boor,
     de_boor_slope,
     end_slopes,
-    uniform_basis,
     uniform_slope,
     with_tails,
 )
@@ -78,15 +78,25 @@ class Placement(NamedTuple):
         Cells per unit of x; the mean if the knots are not uniform.
     ladder : Tensor, shape (grid + 1 + 2 order, in), or None
         Extended knots; only if they are not uniform.
+    centres : Tensor, shape (K, 1), or None
+        Centres of the basis functions in cells; only for uniform knots.
     tails : Tensor, shape (2, K, in), or None
-        Slopes of the basis at both ends; only for non-uniform knots with linear continuation.
+        Slopes of the basis at both ends, per unit of x (uniform knots: (2, K, 1), per cell); only for linear
+        continuation.
     """
 
     lo: Tensor
     hi: Tensor
     per_unit: Tensor
     ladder: Tensor | None
+    centres: Tensor | None
     tails: Tensor | None
+
+    def float(self) -> Placement:
+        """Convert to float32."""
+        lo, hi, per_unit, *rest = self
+        ladder, centres, tails = (None if part is None else part.float() for part in rest)
+        return Placement(lo.float(), hi.float(), per_unit.float(), ladder, centres, tails)
 
 
 def place(knots: Tensor, spec: SplineSpec) -> Placement:
@@ -108,10 +118,19 @@ def place(knots: Tensor, spec: SplineSpec) -> Placement:
     """
     lo, hi = knots[:, 0].contiguous(), knots[:, -1].contiguous()
     per_unit = spec.grid / (hi - lo)
+    straight = spec.outside == "linear"
     if spec.uniform:
-        return Placement(lo, hi, per_unit, None, None)
-    tails = end_slopes(knots, spec.order) if spec.outside == "linear" else None
-    return Placement(lo, hi, per_unit, extend_knots(knots, spec.order).t().contiguous(), tails)
+        count = torch.arange(spec.size, dtype=knots.dtype, device=knots.device)
+        centres = (count + (1 - spec.order) / 2).unsqueeze(1)
+        return Placement(lo, hi, per_unit, None, centres, _uniform_tails(spec, lo) if straight else None)
+    ladder = extend_knots(knots, spec.order).t().contiguous()
+    return Placement(lo, hi, per_unit, ladder, None, end_slopes(knots, spec.order) if straight else None)
+
+
+def _uniform_tails(spec: SplineSpec, like: Tensor) -> Tensor:
+    left = (*UNIFORM_END_SLOPES[spec.order], *(0.0,) * (spec.grid - 1))
+    right = tuple(-slope for slope in reversed(left))
+    return torch.tensor((left, right), dtype=like.dtype, device=like.device).unsqueeze(-1)
 
 
 def base_function(x: Tensor, base: str) -> Tensor:
@@ -169,10 +188,7 @@ def planes(x: Tensor, spec: SplineSpec, where: Placement) -> Tensor:
     tensor([[0.7500, 0.2500, 0.2500],
             [0.0000, 1.0000, 3.0000]])
     """
-    if where.ladder is None:
-        spline = _uniform_planes((x - where.lo) * where.per_unit, spec)
-    else:
-        spline = _knot_planes(x, spec, where, where.ladder)
+    spline = _uniform_planes(x, spec, where) if spec.uniform else _knot_planes(x, spec, where)
     return torch.cat((spline, base_function(x, spec.base).unsqueeze(-2)), dim=-2)
 
 
@@ -214,21 +230,22 @@ def slope_planes(x: Tensor, spec: SplineSpec, where: Placement) -> Tensor:
     return torch.cat((slope, base_slope(x, spec.base).unsqueeze(-2)), dim=-2)
 
 
-def _uniform_planes(u: Tensor, spec: SplineSpec) -> Tensor:
+def _uniform_planes(x: Tensor, spec: SplineSpec, where: Placement) -> Tensor:
+    assert where.centres is not None  # noqa: S101 - what `place` promises
+    u = (x - where.lo) * where.per_unit
     if spec.outside == "base":
-        return uniform_basis(u, spec.grid, spec.order)
-    inside, below, above = clamp_to_domain(u, 0, spec.grid)
-    basis = uniform_basis(inside, spec.grid, spec.order)
-    if spec.outside == "clamp":
+        return bump((u.unsqueeze(-2) - where.centres).abs(), spec.order)
+    inside = torch.clamp(u, 0, spec.grid)
+    basis = bump((inside.unsqueeze(-2) - where.centres).abs(), spec.order)
+    if where.tails is None:
         return basis
-    left = (*UNIFORM_END_SLOPES[spec.order], *(0.0,) * (spec.grid - 1))
-    slopes = torch.tensor((left, [-slope for slope in reversed(left)]), dtype=u.dtype, device=u.device)
-    return with_tails(basis, below, above, slopes.unsqueeze(-1))
+    return with_tails(basis, torch.clamp(u, max=0), torch.clamp(u - spec.grid, min=0), where.tails)
 
 
-def _knot_planes(x: Tensor, spec: SplineSpec, where: Placement, ladder: Tensor) -> Tensor:
+def _knot_planes(x: Tensor, spec: SplineSpec, where: Placement) -> Tensor:
+    assert where.ladder is not None  # noqa: S101 - what `place` promises
     if spec.outside == "base":
-        return de_boor(x, ladder, spec.order)
+        return de_boor(x, where.ladder, spec.order)
     inside, below, above = clamp_to_domain(x, where.lo, where.hi)
-    basis = de_boor(inside, ladder, spec.order)
+    basis = de_boor(inside, where.ladder, spec.order)
     return basis if where.tails is None else with_tails(basis, below, above, where.tails)
