@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kaninterp.core.errors import InputError
-from kaninterp.core.frozen import Array
+from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.trace import LayerTrace, Trace
 
 from .bundle import LayerScores
@@ -45,6 +45,9 @@ __all__ = [
 ROUNDING = 8 * float(np.finfo(np.float32).eps)
 """Spread relative to size below which a value is constant: models compute in float32, and a sum of ~8 basis
 functions carries up to about one unit in the last place for each."""
+
+EXACT = 2.0**-40
+"""The same for float64 sums alone: over millions of rows the mean of equal numbers may differ from them so."""
 
 NORMS = ("max", "l2", "sum")
 
@@ -99,10 +102,11 @@ def variance_share(trace: Trace) -> tuple[Array, ...]:
     0 for a constant edge and for every edge of a constant node.
     """
     return tuple(
-        np.where(weights > 0, _ratio(layer.edges.with_output, nodes.m2[:, None] * (spread > 0)[:, None]), 0.0)
-        for layer, nodes, spread, weights in zip(
-            trace.layers, trace.nodes[1:], live_std(trace), strength(trace), strict=True
+        # finer than `ROUNDING`, or a node whose own spread is near it would lose part of its sum
+        np.where(
+            _varies(layer, EXACT), _ratio(layer.edges.with_output, np.where(spread > 0, nodes.m2, 0.0)[:, None]), 0.0
         )
+        for layer, nodes, spread in zip(trace.layers, trace.nodes[1:], live_std(trace), strict=True)
     )
 
 
@@ -246,10 +250,13 @@ def _rms_between(x: Array, curves: Array, low: float, high: float) -> Array:
 
 
 def _strength(layer: LayerTrace) -> Array:
+    return np.where(_varies(layer, ROUNDING), layer.edges.strength, 0.0)
+
+
+def _varies(layer: LayerTrace, resolution: float) -> BoolArray:
     edges = layer.edges
-    spread = edges.strength
-    varies = (spread > ROUNDING * np.abs(edges.mean)) & edges.alive & ~layer.inputs.constant[None, :]
-    return np.where(varies, spread, 0.0)
+    moves = edges.strength > resolution * np.abs(edges.mean)
+    return np.asarray(moves & edges.alive & ~layer.inputs.constant[None, :])
 
 
 def _live_std(layer: LayerTrace, spread: Array) -> Array:

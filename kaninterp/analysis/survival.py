@@ -41,8 +41,8 @@ FLOOR_TENTATIVE = 0.01
 CORRELATED = 0.95
 """|r| from which two columns are called substitutes: they share nine tenths of their variance."""
 
-FEW_HITS = 0.01
-"""Bootstrap p-values below this rest on a handful of draws, so the tail is taken from the normal law with the standard
+FEW_HITS = 0.001
+"""Bootstrap p-values up to this rest on a handful of draws, so the tail is taken from the normal law with the standard
 error of the interval: with 28 columns and 1000 draws no corrected p-value could otherwise get below 0.028."""
 
 Z95 = 1.959964  # half-width of a 95 % interval in standard errors

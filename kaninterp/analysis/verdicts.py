@@ -22,6 +22,9 @@ from .wording import listed, number, percent, shown
 
 __all__ = ["SCORE_KEEP", "SCORE_NULL", "input_verdicts"]
 
+NO_LOSS = "output change"
+"""What `InputAblation.loss` says when there was no target."""
+
 SCORE_KEEP = 0.1
 """Without a measured loss: KAN 2.0 score from which an input is kept (1 % of the output's variance)."""
 
@@ -41,7 +44,9 @@ def input_verdicts(
     *keep*: the loss rises when the column is shuffled, by more than `FLOOR` of what all inputs bring, with a
     Holm-corrected p-value below `ALPHA`. *tentative*: significant at `ALPHA_TENTATIVE` but small, or large but
     uncertain, or needed by the survival curve, or a twin of another column that looks just as idle and no curve shows
-    what losing both would cost. *drop*: all others. Nothing is called unimportant: the model was found not to need it.
+    what losing both would cost. *drop*: all others. Without a target the change of the outputs stands in for the loss:
+    it shows use, not benefit, so size alone decides (`FLOOR_TENTATIVE`, `FLOOR`). Nothing is called unimportant: the
+    model was found not to need it.
 
     Parameters
     ----------
@@ -121,6 +126,8 @@ def _by_size(evidence: _Evidence, i: int) -> _Words:
     ablation, curve, need = evidence.ablation, evidence.curve, evidence.need
     share, corrected, plain = need.share[i], need.p_holm[i], need.p_value[i]
     measured = _measured(ablation, need, i)
+    if ablation.loss == NO_LOSS:
+        return _by_use(measured, float(share))
     if corrected < ALPHA and share > FLOOR:
         return _Words("keep", "needed", measured)
     if corrected < ALPHA_TENTATIVE and share > FLOOR:
@@ -139,6 +146,14 @@ def _by_size(evidence: _Evidence, i: int) -> _Words:
     return _Words("drop", "noise", f"{measured} Not distinguishable from noise on these {ablation.rows} rows.")
 
 
+def _by_use(measured: str, share: float) -> _Words:
+    """Without a target a shuffle can only show that a column is used: it moves the outputs, for better or worse."""
+    caveat = "No target was given: this says that the model uses it, not that it helps."
+    if share > FLOOR_TENTATIVE:
+        return _Words("keep", "needed", f"{measured} {caveat}")
+    return _Words("tentative" if share > FLOOR else "drop", "weak", f"{measured} {caveat}")
+
+
 def _measured(ablation: InputAblation, need: Need, i: int) -> str:
     change = ablation.change[i]
     verb = "raises" if change > 0 else "changes"
@@ -150,7 +165,7 @@ def _measured(ablation: InputAblation, need: Need, i: int) -> str:
 
 
 def _loss_words(loss: str) -> str:
-    return "output (mean squared change)" if loss == "output change" else f"loss ({loss})"
+    return "squared change of the outputs" if loss == NO_LOSS else f"loss ({loss})"
 
 
 def _p(value: float) -> str:

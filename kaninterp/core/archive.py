@@ -9,12 +9,15 @@ from __future__ import annotations
 import io
 import json
 import os
+import struct
 import tempfile
+import types
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -27,6 +30,24 @@ VERSION = 1
 MAX_BYTES = 2**31  # a trace is O(edges x grid); two gigabytes of it is not one of ours
 
 T = TypeVar("T")
+
+_DAMAGE = (
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    AttributeError,
+    IndexError,
+    RecursionError,
+    OverflowError,
+    MemoryError,
+    NotImplementedError,  # a compression that zipfile does not know
+    RuntimeError,  # an encrypted member
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+)
+"""Whatever numpy, zipfile and our own nouns raise on a file that is not ours or was changed."""
 
 
 def save(noun: Any, path: str | os.PathLike[str]) -> None:
@@ -63,7 +84,11 @@ def load(path: str | os.PathLike[str], expected: type[T], classes: tuple[type[An
     try:
         if os.path.getsize(path) > MAX_BYTES:
             raise FileFormatError(f"{path}: larger than {MAX_BYTES} bytes; not a file written by kaninterp")
-        with np.load(path, allow_pickle=False) as archive:
+        # opened here: numpy leaves the file open when it finds it damaged
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            unpacked = sum(member.file_size for member in archive.zip.infolist())
+            if unpacked > MAX_BYTES:  # a bomb: small on disk, endless in memory
+                raise FileFormatError(f"{path}: unpacks to {unpacked} bytes, more than {MAX_BYTES}; not one of ours")
             skeleton = json.loads(archive["header"].tobytes())
             if skeleton["format"] != FORMAT or skeleton["version"] != VERSION:
                 raise FileFormatError(
@@ -72,15 +97,7 @@ def load(path: str | os.PathLike[str], expected: type[T], classes: tuple[type[An
             noun = _unpack(skeleton["noun"], archive, known)
     except FileFormatError:
         raise
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        EOFError,
-        zipfile.BadZipFile,
-        AttributeError,
-        IndexError,
-    ) as error:
+    except _DAMAGE as error:
         raise FileFormatError(f"{path}: not a file written by kaninterp, or damaged ({error})") from error
     if not isinstance(noun, expected):
         raise FileFormatError(f"{path}: holds a {type(noun).__name__}, asked for a {expected.__name__}")
@@ -129,5 +146,29 @@ def _unpack(node: dict[str, Any], arrays: Any, known: Mapping[str, type[Any]]) -
     if "tuple" in node:
         return tuple(_unpack(item, arrays, known) for item in node["tuple"])
     if "noun" in node:
-        return known[node["noun"]](**{key: _unpack(item, arrays, known) for key, item in node["fields"].items()})
+        cls = known[node["noun"]]
+        values = {key: _unpack(item, arrays, known) for key, item in node["fields"].items()}
+        for name, hint in get_type_hints(cls).items():
+            if name in values and not _fits(values[name], hint):
+                raise TypeError(f"{cls.__name__}.{name} is a {type(values[name]).__name__}")
+        return cls(**values)
     return node["value"]
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is what a noun's annotation says; enough of the type language for the nouns there are."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, one) for one in arguments)
+    if origin is Literal:
+        return value in arguments
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        items = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+        return len(items) == len(value) and all(_fits(v, one) for v, one in zip(value, items, strict=True))
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, origin or hint)

@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-import numpy as np
-
 from . import archive
 from .frozen import Array, BoolArray, IntArray, bools, floats, integers
 
@@ -127,8 +125,9 @@ class InputAttribution:
     node_lags: tuple[Array, ...]
 
     def __post_init__(self) -> None:
-        b, o, t, f = np.shape(self.signed)
-        object.__setattr__(self, "signed", floats(self.signed, (len(self.baselines), o, t, len(self.names)), "signed"))
+        shape = (len(self.baselines), None, None, len(self.names))
+        object.__setattr__(self, "signed", floats(self.signed, shape, "signed"))
+        b, o, t, f = self.signed.shape
         object.__setattr__(self, "magnitude", floats(self.magnitude, (b, o, t, f), "magnitude"))
         object.__setattr__(self, "residual", floats(self.residual, (b, o), "residual"))
         object.__setattr__(self, "perturbation", floats(self.perturbation, (o, f), "perturbation"))

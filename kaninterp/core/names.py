@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from numbers import Integral
 
-from .errors import NamesError
+from .errors import InputTypeError, NamesError
 
 __all__ = ["check_names", "default_names", "find_name"]
 
@@ -31,6 +33,8 @@ def check_names(names: Iterable[object] | None, count: int, *, what: str, prefix
     ------
     NamesError
         Too few, too many or duplicated names, or one string where a list was meant.
+    InputTypeError
+        Something that is not a list at all.
 
     Examples
     --------
@@ -43,10 +47,12 @@ def check_names(names: Iterable[object] | None, count: int, *, what: str, prefix
         return default_names(prefix, count)
     if isinstance(names, (str, bytes)):
         raise NamesError(f"{what}: expected a list of {count} names, got the single text {names!r}; put it in a list")
+    if not isinstance(names, Iterable):
+        raise InputTypeError(f"{what}: expected a list of {count} names, got {type(names).__name__}")
     listed = tuple(str(name) for name in names)
     if len(listed) != count:
         raise NamesError(f"{what}: the data has {count} columns, got {len(listed)} names; give one name per column")
-    repeated = sorted({name for name in listed if listed.count(name) > 1})
+    repeated = sorted(name for name, times in Counter(listed).items() if times > 1)
     if repeated:
         raise NamesError(f"{what}: names must differ, got {repeated[:5]} more than once; rename or drop the duplicates")
     return listed
@@ -70,7 +76,8 @@ def find_name(name: str | int, names: tuple[str, ...], *, what: str) -> int:
     >>> find_name("b", ("a", "b"), what="input")
     1
     """
-    if isinstance(name, int) and not isinstance(name, bool):
+    if isinstance(name, Integral) and not isinstance(name, bool):  # numpy's integers too
+        name = int(name)
         if 0 <= name < len(names):
             return name
         raise NamesError(f"{what}: index {name} is outside 0..{len(names) - 1}")

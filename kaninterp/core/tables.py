@@ -175,7 +175,7 @@ class EdgeTable:
     base_curves: Array
 
     def __post_init__(self) -> None:
-        dst, src = np.shape(self.mean)
+        dst, src = floats(self.mean, (None, None), "EdgeTable.mean").shape
         for name in ("mean", "m2", "with_output", "with_input"):
             object.__setattr__(self, name, floats(getattr(self, name), (dst, src), f"EdgeTable.{name}"))
         object.__setattr__(self, "alive", bools(self.alive, (dst, src), "EdgeTable.alive"))
