@@ -89,10 +89,10 @@ def strength_entropy(strengths: Tensor) -> Tensor:
     >>> strength_entropy(torch.tensor([[1.0, 1.0], [0.0, 0.0]])).exp()
     tensor(2.)
     """
-    tiny = torch.finfo(strengths.dtype).tiny
-    share = strengths / strengths.sum().clamp(min=tiny)
+    total = strengths.sum()
+    share = strengths / torch.where(total > 0, total, torch.ones_like(total))
     # the clamp keeps the gradient finite at a share of 0, where that of p log p is not
-    return -(share * share.clamp(min=tiny).log()).sum()
+    return -(share * share.clamp(min=torch.finfo(share.dtype).tiny).log()).sum()
 
 
 def edge_roughness(layer: KANLayer) -> Tensor:
