@@ -8,7 +8,7 @@ from torch import nn
 
 from kaninterp.adapters.kan_head import view_kan_head
 from kaninterp.adapters.view import ModelView
-from kaninterp.core.errors import InputTypeError, ModelError
+from kaninterp.core.errors import InputTypeError, ModelError, StateError
 
 __all__ = ["ADAPTERS", "as_view", "find_kans"]
 
@@ -52,11 +52,15 @@ def as_view(model: nn.Module, path: str | None = None) -> ModelView:
     ------
     InputTypeError
         Not a module.
+    StateError
+        The model has no numbers (device "meta").
     ModelError
         No KAN, or several and no ``path``; the message lists what was found.
     """
     if not isinstance(model, nn.Module):
         raise InputTypeError(f"model: expected a torch.nn.Module with a KAN inside, got {type(model).__name__}")
+    if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+        raise StateError("model: its tensors are on the device 'meta' and hold no numbers; load or create them first")
     found = find_kans(model)
     if path is not None:
         if path not in found:

@@ -176,8 +176,8 @@ def _node_lags(model: nn.Module, view: ModelView, held: Rows, progress: bool) ->
             total = nodes[layer][:, index].sum()
             if not total.requires_grad:  # a constant node
                 continue
-            slopes = torch.autograd.grad(total, floats, retain_graph=True, allow_unused=True)
-            parts = [torch.zeros_like(d) if g is None else g * d for g, d in zip(slopes, away, strict=True)]
+            slopes = torch.autograd.grad(total, floats, retain_graph=True, materialize_grads=True)
+            parts = [g * d for g, d in zip(slopes, away, strict=True)]
             values = held.columns.effects(parts)
             result[layer][index] = values.abs().mean(0).flip(0).double().cpu().numpy()
     return tuple(result)

@@ -36,10 +36,7 @@ class BlockBootstrap:
         self.block = max(1, min(block, rows // 2 or 1))
         blocks = -(-rows // self.block)
         starts = rng.integers(0, rows, size=(DRAWS, blocks))
-        counts = np.zeros((DRAWS, rows), dtype=np.float32)
-        for column in starts.T:
-            np.add.at(counts, (np.arange(DRAWS), column), 1.0)
-        self._weights = counts / counts.sum(1, keepdims=True)
+        self._starts = starts
 
     def means(self, values: Array) -> Array:
         """Bootstrap means, ``(rows, ...) -> (DRAWS, ...)``; blocks wrap around the end."""
@@ -47,7 +44,8 @@ class BlockBootstrap:
         total = np.concatenate([flat, flat[: self.block - 1]]) if self.block > 1 else flat
         sums = np.cumsum(np.concatenate([np.zeros((1, flat.shape[1])), total]), axis=0)
         blocks = (sums[self.block :] - sums[: -self.block]) / self.block
-        drawn = self._weights.astype(np.float64) @ blocks
+        # one column at a time: draws x blocks numbers in memory, whatever the number of quantities
+        drawn = np.stack([column[self._starts].mean(1) for column in blocks.T], axis=1)
         return np.asarray(drawn.reshape(DRAWS, *values.shape[1:]), dtype=np.float64)
 
     def estimate(self, values: Array) -> Estimate:

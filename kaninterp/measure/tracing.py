@@ -193,7 +193,7 @@ def _merged(
 
 def _block_rows(view: ModelView) -> int:
     """Rows per block so that the basis of the widest layer stays within `BLOCK_VALUES`."""
-    largest = max(layer.src * (layer.knots.shape[1] + layer.order + 2) for layer in view.layers)
+    largest = max(layer.src * int(layer.knots.shape[1] + layer.order + 2) for layer in view.layers)
     return max(256, BLOCK_VALUES // largest // 8)
 
 
@@ -207,7 +207,7 @@ def _shown(batches: Batches, progress: bool) -> Iterable[Batch]:
 
 def _digest(digest: Any, batch: Batch) -> None:
     for tensor in batch.inputs:
-        digest.update(np.ascontiguousarray(tensor.detach().cpu().flatten().view(torch.uint8).numpy()).data)
+        digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).data)
 
 
 def _trainable(module: nn.Module) -> int:
