@@ -1,0 +1,128 @@
+"""`prune`: carry a plan out on a copy of a model, prove that the copy computes what was decided, and say what went."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kaninterp.adapters import ModelView, as_view
+from kaninterp.core import EdgeMask, PlanError, PrunePlan
+from kaninterp.data import Batch, as_batches, placement
+from kaninterp.measure.host import Columns
+from kaninterp.nn import check_dropped, entries, prune_model
+from kaninterp.pruning.outcome import PruneReport, outcome
+
+__all__ = ["prune"]
+
+Key = int | str
+
+
+def prune(
+    model: nn.Module, plan: PrunePlan, *, compact: bool = True, path: str | None = None, example: Any = None
+) -> tuple[nn.Module, PruneReport]:
+    """Make a new model without what the plan gives up; the given model stays as it is.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The model the plan was made for.
+    plan : PrunePlan
+        From `analyze(...).plan`, or made by hand.
+    compact : bool
+        True: cut edges, nodes and columns out of the tensors. False: only mask them. Both compute the same
+        (law 4). Either way the new model takes the same inputs as before and selects its columns itself.
+    path : str, optional
+        Where the KAN sits, if the model has several.
+    example
+        A few rows of data in any form `trace` takes. Needed only to drop raw columns of a model that takes more
+        than one tensor, or one that is not (n, F) or (n, lags, F).
+
+    Returns
+    -------
+    new : nn.Module
+    report : PruneReport
+        What went and why, with the original indices and names of what is left.
+
+    Raises
+    ------
+    PlanError
+        The plan was made for another model, or its widths differ.
+    ModelError
+        A raw column to be dropped is read by something that cannot be narrowed, or is still read afterwards.
+
+    Notes
+    -----
+    A dropped column is proved to have no effect: it is changed and the outputs are compared bit by bit (law 5).
+    """
+    view = as_view(model, path)
+    _check_fits(view, plan)
+    keep = [np.asarray(layer) for layer in plan.mask.layers]
+    constants = [np.asarray(layer) for layer in plan.constants]
+    if not plan.dropped_inputs:
+        new = prune_model(model, view.path, keep, constants, compact=compact)
+        return new, outcome(view, as_view(new, view.path), plan, model, new)
+    batch, columns = _example(model, plan, example)
+    inputs = _inputs(batch)
+    found = entries(model, inputs)
+    kept, dropped, fill = _by_input(batch, columns, plan)
+    new = prune_model(model, view.path, keep, constants, entries=found, keep_columns=kept, fill=fill, compact=compact)
+    check_dropped(new, inputs, {key: gone for key, gone in dropped.items() if gone})
+    return new, outcome(view, as_view(new, view.path), plan, model, new)
+
+
+def _check_fits(view: ModelView, plan: PrunePlan) -> None:
+    if plan.mask.widths != view.widths:
+        raise PlanError(
+            f"the plan is for a KAN of widths {plan.mask.widths}, this one has {view.widths}; make a plan from a "
+            "trace of this model"
+        )
+    if plan.fingerprint and plan.fingerprint != view.fingerprint():
+        raise PlanError(
+            f"the plan was made for other weights ({plan.fingerprint[:12]}) than this model's "
+            f"({view.fingerprint()[:12]}); trace and analyze this model again, or train after pruning, not before"
+        )
+    if not (plan.mask & EdgeMask.of(layer.alive for layer in view.layers)).closed().count:
+        raise PlanError("the plan leaves no path from an input to an output; keep at least one edge per layer")
+
+
+def _example(model: nn.Module, plan: PrunePlan, example: Any) -> tuple[Batch, Columns]:
+    device, dtype = placement(model)
+    if example is None:
+        shape = (2, len(plan.input_names)) if plan.lags == 1 else (2, plan.lags, len(plan.input_names))
+        # any numbers do: what is asked is who reads which column, not what comes out
+        example = torch.rand(shape, dtype=dtype, generator=torch.Generator().manual_seed(0)).to(device)
+    batches = as_batches(example, device=device, dtype=dtype)
+    batch = batches.sample(4)
+    columns = Columns.of(batch, batches.names_per_input)
+    if len(columns.places) != len(plan.input_names):
+        raise PlanError(
+            f"the plan speaks of {len(plan.input_names)} raw columns, the example has {len(columns.places)}; "
+            "give an example of the data the plan was made on"
+        )
+    return batch, columns
+
+
+def _inputs(batch: Batch) -> Any:
+    return batch.inputs if batch.keys is None else dict(zip(batch.keys, batch.inputs, strict=True))
+
+
+def _by_input(
+    batch: Batch, columns: Columns, plan: PrunePlan
+) -> tuple[dict[Key, list[int]], dict[Key, list[int]], dict[Key, Tensor]]:
+    """Kept and dropped columns, and what stands in for the dropped, per input tensor of the model."""
+    keys: list[Key] = list(range(len(batch.inputs))) if batch.keys is None else list(batch.keys)
+    kept: dict[Key, list[int]] = {}
+    dropped: dict[Key, list[int]] = {}
+    fill: dict[Key, Tensor] = {}
+    for number, (which, position) in enumerate(columns.places):
+        key = keys[which]
+        (kept if plan.inputs[number] else dropped).setdefault(key, []).append(position)
+        kept.setdefault(key, [])
+        x = batch.inputs[which]
+        fill.setdefault(key, torch.zeros(x.shape[-1], dtype=x.dtype, device=x.device))
+        fill[key][position] = float(plan.fill[number])
+    losing = [key for key in kept if dropped.get(key)]
+    return {key: kept[key] for key in losing}, dropped, {key: fill[key] for key in losing}

@@ -1,0 +1,210 @@
+"""`report`: measure, conclude, render. One call from a trained model and its data to one offline HTML file."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from kaninterp.analysis import Analysis, analyze, answers
+from kaninterp.core import ModelError, PruneCost, Trace
+from kaninterp.data import Batches
+from kaninterp.measure import ablate, ablate_edges, attribute, trace
+from kaninterp.measure.host import Columns
+from kaninterp.measure.tracing import prepared
+from kaninterp.pruning import measure_cost
+from kaninterp.render import Report, check_writable, document
+
+__all__ = ["report"]
+
+STEPS = ("trace", "reference", "inputs", "lags", "edges", "conclusions", "price of the plan")
+PRINTED_VERSIONS = ("kaninterp", "torch", "captum", "numpy")
+
+
+def report(
+    model: nn.Module,
+    data: Any,
+    *,
+    target: Any = None,
+    reference: Any = None,
+    feature_names: Sequence[str] | None = None,
+    target_names: Sequence[str] | None = None,
+    loss: str | Callable[[Tensor, Tensor], Tensor] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    title: str | None = None,
+    path: str | None = None,
+    batch_size: int = 1024,
+    seed: int = 0,
+    progress: bool = True,
+) -> Report:
+    """Explain a model with a KAN inside: which inputs count, what each edge does, what may go and at what price.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any trained module with a KAN somewhere inside; it is left bit-identical.
+    data
+        Held-out data, with the target: ``(X, y)``, a DataFrame with ``target="column"``, a Dataset, a
+        DataLoader, ... (see `trace`). Without a target the report speaks of changes of the output instead of
+        losses. It is read several times, so a generator will not do.
+    target
+        Which column or key is the target; or one value per row.
+    reference : optional
+        The data the model was trained on, in the same form: ranges are then compared with it.
+    feature_names, target_names : sequence of str, optional
+        Names of raw columns and of outputs; a DataFrame brings its own.
+    loss : str, callable or None
+        "mse", "mae", "huber", "cross_entropy", "bce" or a function of (output, target); None chooses by target.
+    out : path, optional
+        Write the HTML here, atomically. Checked before any work is done.
+    title : str, optional
+        Headline of the report.
+    path : str, optional
+        Where the KAN sits, if the model has several.
+    batch_size : int
+        Rows per forward pass of the trace.
+    seed : int
+        Of shuffles and bootstrap draws; the global generators are not touched. The same model, data and options
+        give the same bytes.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Report
+        ``save(path)``, ``to_html()``, ``to_json()``; shows itself in a notebook.
+
+    Raises
+    ------
+    ReportWriteError
+        ``out`` cannot be written.
+    ModelError, DataError, ShapeError, InputTypeError, NamesError, StateError
+        Model or data that do not fit; nothing is written then.
+
+    Examples
+    --------
+    >>> import torch, kaninterp as ki
+    >>> X = torch.randn(400, 3, generator=torch.Generator().manual_seed(0))
+    >>> head = ki.KANHead(3, 1, generator=torch.Generator().manual_seed(0))
+    >>> page = ki.report(head, (X, X[:, 0]), feature_names=["a", "b", "c"], progress=False)
+    >>> page.to_html().startswith("<!doctype html>")
+    True
+    """
+    if out is not None:
+        check_writable(Path(out))
+    batches = prepared(model, data, target=target, feature_names=feature_names, batch_size=batch_size)
+    batches.again()
+    asked = _Asked(model=model, batches=batches, target_names=target_names, loss=loss, path=path, seed=seed)
+    with tqdm(total=len(STEPS), desc="report", unit="step", leave=False, delay=1.0, disable=not progress) as bar:
+        before = None
+        if reference is not None:
+            _step(bar, "reference")
+            before = asked.trace(prepared(model, reference, target=target, feature_names=batches.names))
+        analysis = _concluded(asked, before, bar)
+        _step(bar, "price of the plan")
+        cost, remark = _price(asked, analysis)
+    page = Report(
+        document=document(
+            analysis,
+            cost=cost,
+            answers=answers(analysis, cost),
+            title=title or f"What {type(model).__name__} uses",
+            options=(*_options(asked, batch_size, before is not None), *remark),
+            call=_call(asked, target, feature_names is not None),
+            versions=_versions(),
+        ),
+        analysis=analysis,
+    )
+    if out is not None:
+        page.save(out)
+    return page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What every measurement of one report needs."""
+
+    model: nn.Module
+    batches: Batches
+    target_names: Sequence[str] | None
+    loss: str | Callable[[Tensor, Tensor], Tensor] | None
+    path: str | None
+    seed: int
+
+    def trace(self, batches: Batches) -> Trace:
+        return trace(self.model, batches, target_names=self.target_names, path=self.path, progress=False)
+
+
+def _concluded(asked: _Asked, reference: Trace | None, bar: Any) -> Analysis:
+    _step(bar, "trace")
+    current = asked.trace(asked.batches)
+    model, batches, path, seed = asked.model, asked.batches, asked.path, asked.seed
+    ablation = curve = attribution = edges = None
+    if Columns.readable(batches.first):
+        _step(bar, "inputs")
+        ablation, curve = ablate(model, batches, loss=asked.loss, path=path, seed=seed, progress=False)
+        _step(bar, "lags")
+        attribution = attribute(model, batches, path=path, seed=seed, progress=False)
+        _step(bar, "edges")
+        edges = ablate_edges(model, batches, loss=asked.loss, path=path)
+    _step(bar, "conclusions")
+    return analyze(
+        current, ablation=ablation, attribution=attribution, curve=curve, edge_ablation=edges, reference=reference
+    )
+
+
+def _price(asked: _Asked, analysis: Analysis) -> tuple[PruneCost | None, tuple[tuple[str, str], ...]]:
+    """Price of the plan. Where raw columns cannot be cut out of the backbone, of its edges alone, and a remark."""
+    if not Columns.readable(asked.batches.first):
+        return None, (("price of the plan", "not measured: the inputs are neither tables nor sequences"),)
+    options: dict[str, Any] = {"loss": asked.loss, "path": asked.path, "seed": asked.seed}
+    try:
+        return measure_cost(asked.model, analysis.plan, asked.batches, **options)[0], ()
+    except ModelError as error:
+        edges_only = replace(analysis.plan, inputs=np.ones(len(analysis.plan.inputs), bool))
+        cost, _ = measure_cost(asked.model, edges_only, asked.batches, **options)
+        return cost, (("raw columns", f"priced with all columns kept: {error}"),)
+
+
+def _step(bar: Any, name: str) -> None:
+    bar.set_postfix_str(name)
+    bar.update()
+
+
+def _options(asked: _Asked, batch_size: int, has_reference: bool) -> tuple[tuple[str, str], ...]:
+    named = asked.loss if isinstance(asked.loss, str) else getattr(asked.loss, "__name__", "chosen by the target")
+    return (
+        ("loss", str(named)),
+        ("batch size", str(batch_size)),
+        ("seed", str(asked.seed)),
+        ("reference data", "given" if has_reference else "none"),
+        ("mode while measuring", "eval, no gradients kept"),
+    )
+
+
+def _call(asked: _Asked, target: Any, named: bool) -> str:
+    """The call that makes this report again."""
+    parts = ["model", "data"]
+    if isinstance(target, str):
+        parts.append(f"target={target!r}")
+    if named:
+        parts.append("feature_names=...")
+    if asked.target_names is not None:
+        parts.append(f"target_names={list(asked.target_names)!r}")
+    if isinstance(asked.loss, str):
+        parts.append(f"loss={asked.loss!r}")
+    if asked.path is not None:
+        parts.append(f"path={asked.path!r}")
+    return f"kaninterp.report({', '.join(parts)}, seed={asked.seed})"
+
+
+def _versions() -> tuple[tuple[str, str], ...]:
+    return (("python", platform.python_version()), *((name, metadata.version(name)) for name in PRINTED_VERSIONS))
