@@ -139,12 +139,7 @@ def _meaning(analysis: Analysis) -> Answer:
     plain = raw_columns(analysis.trace) is not None
     layer = 1 if plain and len(analysis.trace.layers) > 1 else 0
     if plain and layer == 0:
-        text = (
-            f"There are no deeper nodes: each of the {analysis.trace.card.widths[0]} first-layer nodes is one of your "
-            "columns, and every edge leads straight to an output."
-        )
-        described = _described(analysis, 1, range(len(analysis.trace.output_names)))
-        return Answer(question=QUESTIONS[2], answer=text, evidence=tuple(described), section="network")
+        return _only_columns(analysis)
     order = [int(i) for i in np.argsort(-aggregate(analysis.scores[layer].nodes_kan2), kind="stable")]
     described = _described(analysis, layer, order)
     if not described:
@@ -158,6 +153,17 @@ def _meaning(analysis: Analysis) -> Answer:
         sentences.append(f"Next is {described[1]}")
     sentences += _overall_lags(analysis)
     return Answer(question=QUESTIONS[2], answer=" ".join(sentences), evidence=tuple(described[:5]), section="network")
+
+
+def _only_columns(analysis: Analysis) -> Answer:
+    outputs = analysis.trace.output_names
+    described = _described(analysis, 1, range(len(outputs)))
+    text = (
+        f"There are no deeper nodes: each of the {analysis.trace.card.widths[0]} first-layer nodes is one of your "
+        "columns, and every edge leads straight to an output. "
+    )
+    text += described[0] if described else f"None of your columns moves {listed(outputs)} in this data."
+    return Answer(question=QUESTIONS[2], answer=text, evidence=tuple(described[:5]), section="network")
 
 
 def _described(analysis: Analysis, layer: int, order: list[int] | range) -> list[str]:

@@ -218,6 +218,7 @@ def _plan(trace: Trace, mask: EdgeMask, reasons: Sequence[Reason]) -> PrunePlan:
         fill=np.zeros(0) if trace.raw is None else trace.raw.nodes.mean,
         reasons=tuple(reasons),
         fingerprint=trace.card.fingerprint,
+        lags=1 if trace.raw is None else trace.raw.lags,
     )
 
 

@@ -29,14 +29,15 @@ ALPHA = 0.01
 """Family-wise error of "keep": one noise column kept by chance in a hundred models."""
 
 ALPHA_TENTATIVE = 0.05
-"""Family-wise error of "tentative"; also the plain level for a large but uncertain rise (`FLOOR_TENTATIVE`)."""
+"""Family-wise error of "tentative"."""
 
 FLOOR = 0.001
 """Rise of the loss, as a share of what all inputs together bring, below which an input is practically null however sure
 its p-value is. The weakest column to be kept on the planted ladder (1/63 of the variance) brings 0.016."""
 
 FLOOR_TENTATIVE = 0.01
-"""A rise of this share keeps an input in discussion at the plain level of 0.05: losing it would show."""
+"""A rise of this share keeps an input in discussion when `ALPHA` is met without correction: losing it would show. Costs
+at most one doubtful column in a hundred columns of noise."""
 
 CORRELATED = 0.95
 """|r| from which two columns are called substitutes: they share nine tenths of their variance."""

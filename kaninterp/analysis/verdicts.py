@@ -134,7 +134,7 @@ def _by_size(evidence: _Evidence, i: int) -> _Words:
         return _Words("tentative", "weak", f"{measured} Sure at {percent(ALPHA_TENTATIVE)}, not at {percent(ALPHA)}.")
     if corrected < ALPHA_TENTATIVE:
         return _Words("tentative", "weak", f"{measured} Real, but below the floor of {percent(FLOOR)}.")
-    if plain < ALPHA_TENTATIVE and share > FLOOR_TENTATIVE:
+    if plain < ALPHA and share > FLOOR_TENTATIVE:
         return _Words(
             "tentative", "weak", f"{measured} Large, but one of {int(need.tested.sum())} columns may do so by chance."
         )

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import numpy as np
+
+from kaninterp.analysis import layer_straightness
+from tests.traces import Net, random_inputs
+
+
+def silu(x):
+    return x / (1 + np.exp(-x))
+
+
+def spline_like(x):
+    """A wave inside [-1, 1] and the base branch alone beyond."""
+    return silu(x) + np.where(np.abs(x) < 1, np.sin(np.pi * x), 0)
+
+
+def test_linear_r2_is_the_squared_correlation():
+    x = random_inputs(3, 500)
+    net = Net.of([[[np.sin, np.exp, lambda v: v**3]]])
+    r2 = layer_straightness(net.trace(x))[0].linear_r2[0]
+    expected = [np.corrcoef(x[:, i], f(x[:, i]))[0, 1] ** 2 for i, f in enumerate([np.sin, np.exp, lambda v: v**3])]
+    np.testing.assert_allclose(r2, expected, rtol=1e-9)
+
+
+def test_each_cause_is_told_from_the_others():
+    x = random_inputs(6, 2000)
+    x[:, 1] = 3 + x[:, 1]  # all beyond the domain
+    x[:, 2] *= 1.4  # some rows beyond the domain, still on the line
+    x[:, 4] = 0.3
+    functions = [[lambda v: -2 * v, spline_like, lambda v: v, spline_like, np.sin, np.sin]]
+    alive = [np.array([[True, True, True, True, True, False]])]
+    domains = [np.tile([-1.0, 1.0], (6, 1))]
+    layer = layer_straightness(Net.of([functions], alive=alive, domains=domains).trace(x))[0]
+    assert layer.cause == (("linear", "out-of-domain", "mixed", "", "constant", "masked"),)
+    assert layer.straight.tolist() == [[True, True, True, False, False, False]]
+
+
+def test_the_scale_of_an_edge_does_not_count():
+    x = random_inputs(2, 300)
+    net = Net.of([[[lambda v: 1e-9 * np.sin(v), lambda v: 1e9 * np.sin(v)]]])
+    r2 = layer_straightness(net.trace(np.repeat(x[:, :1], 2, axis=1)))[0].linear_r2[0]
+    np.testing.assert_allclose(r2[0], r2[1], rtol=1e-9)
