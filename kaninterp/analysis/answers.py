@@ -188,11 +188,9 @@ def _overall_lags(analysis: Analysis) -> list[str]:
     top = int(profile.argmax())
     half = int(np.searchsorted(np.cumsum(profile), 0.5)) + 1
     name = shown(analysis.trace.output_names[0])
-    text = (
-        f"Of all time steps {lag_words(top)} moves {name} most ({percent(float(profile[top]))}); "
-        f"the last {counted(half, 'step')} of {len(profile)} {'has' if half == 1 else 'have'} half of the effect."
-    )
-    return [text]
+    share = percent(float(profile[top]))
+    text = f"Of {len(profile)} time steps {lag_words(top)} moves {name} most ({share} of the effect)"
+    return [f"{text}." if half == 1 else f"{text}; lags 0 to {half - 1} have half of it."]
 
 
 def _straight(analysis: Analysis) -> Answer:
@@ -208,7 +206,7 @@ def _straight(analysis: Analysis) -> Answer:
     )
     sentences = [first]
     if not straight:
-        sentences.append("So the question does not arise here: the other edges bend where the data lie.")
+        sentences.append("So the question does not arise here: every edge bends where the data lie.")
     elif outside:
         sentences.append(
             f"{outside} of them because inputs left the grid, where only the base branch is left; "

@@ -240,13 +240,19 @@ def _rms_between(x: Array, curves: Array, low: float, high: float) -> Array:
         return np.zeros(len(curves))
     inside = (x > low) & (x < high)
     points = np.concatenate([[low], x[inside], [high]])
-    ends = np.stack([[np.interp(end, x, curve) for end in (low, high)] for curve in curves])
-    values = np.concatenate([ends[:, :1], curves[:, inside], ends[:, 1:]], axis=1)
+    values = np.concatenate([_at(low, x, curves), curves[:, inside], _at(high, x, curves)], axis=1)
     steps = np.diff(points) / (high - low)
     mean = ((values[:, 1:] + values[:, :-1]) / 2 * steps).sum(1)
     squares = (values - mean[:, None]) ** 2
     rms = np.sqrt(((squares[:, 1:] + squares[:, :-1]) / 2 * steps).sum(1))
     return np.where(rms > ROUNDING * np.abs(values).max(1), rms, 0.0)
+
+
+def _at(point: float, x: Array, curves: Array) -> Array:
+    """Curves (dst, P) at one point by linear interpolation, shape (dst, 1); held at their ends."""
+    right = int(np.clip(np.searchsorted(x, point), 1, len(x) - 1))
+    part = np.clip((point - x[right - 1]) / (x[right] - x[right - 1]), 0.0, 1.0)
+    return np.asarray(curves[:, right - 1 : right] * (1 - part) + curves[:, right : right + 1] * part)
 
 
 def _strength(layer: LayerTrace) -> Array:

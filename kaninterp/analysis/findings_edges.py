@@ -92,7 +92,7 @@ def few_rows(analysis: Analysis) -> tuple[Finding, ...]:
     if rows >= ROWS_PER_COEFFICIENT * numbers:
         return ()
     severity: Severity = "caution" if rows < numbers else "note"
-    claim = f"There are few rows for a head of this size: {rows} rows, {numbers} live spline coefficients."
+    claim = f"The traced data are few for a head of this size: {rows} rows, {numbers} live spline coefficients."
     evidence = f"{rows / max(numbers, 1):.2g} rows per coefficient; {ROWS_PER_COEFFICIENT} are a common rule of thumb."
     advice = "Trust the held-out loss only; fewer units, a coarser grid or more sparsity make the shapes steadier."
     return (_finding("few-rows", severity, claim, evidence, advice, section="model"),)

@@ -28,12 +28,13 @@ str, int, float or bool only, so that every export of networkx can write them.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import networkx as nx
 import numpy as np
 
 from kaninterp.core.errors import DataError, InputError
+from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.mask import EdgeMask
 from kaninterp.core.tables import NodeTable
 from kaninterp.core.trace import Trace
@@ -80,12 +81,13 @@ def to_graph(source: Analysis | Trace, *, masked: bool = False) -> Graph:
     graph: Graph = nx.DiGraph()
     graph.graph.update(model=trace.card.model, head=trace.card.head, rows=trace.rows, data=trace.data)
     graph.graph["widths"] = " ".join(map(str, trace.card.widths))
-    _add_head_nodes(graph, trace, scores, ranges)
+    keys = [[node_key(trace, layer, i) for i in range(n)] for layer, n in enumerate(trace.card.widths)]
+    _add_head_nodes(graph, trace, scores, ranges, keys=keys)
     _add_inputs(graph, trace, analysis)
-    for layer in range(len(trace.layers)):
-        _add_edges(graph, trace, layer, scores[layer], masked)
+    for layer, below, above in zip(range(len(trace.layers)), keys, keys[1:], strict=False):
+        _add_edges(graph, trace.layers[layer].edges.alive, scores[layer], layer, ends=(below, above), masked=masked)
     if trace.raw is not None and raw_columns(trace) is None:
-        _add_backbone(graph, trace, analysis)
+        _add_backbone(graph, trace, analysis, keys[0])
     return graph
 
 
@@ -111,30 +113,35 @@ def to_mask(graph: Graph) -> EdgeMask:
 
 
 def _add_head_nodes(
-    graph: Graph, trace: Trace, scores: tuple[LayerScores, ...], ranges: tuple[LayerRanges, ...]
+    graph: Graph,
+    trace: Trace,
+    scores: tuple[LayerScores, ...],
+    ranges: tuple[LayerRanges, ...],
+    *,
+    keys: list[list[str]],
 ) -> None:
     alive = EdgeMask(layers=tuple(layer.edges.alive for layer in trace.layers)).closed().nodes()
     last = len(trace.layers)
+    first = "unit" if raw_columns(trace) is None else "input"
     for layer, table in enumerate(trace.nodes):
-        kind = "output" if layer == last else "node" if layer else "unit"
-        for i in range(len(table.mean)):
-            node: dict[str, Any] = {
-                "kind": "input" if layer == 0 and raw_columns(trace) is not None else kind,
-                "name": trace.node_name(layer, i),
-                "layer": layer,
-                "index": i,
-                "original": int(trace.card.node_ids[layer][i]),
-                "alive": bool(alive[layer][i]),
+        columns = _node_columns(scores[layer], ranges[layer]) if layer < last else {}
+        for i, key in enumerate(keys[layer]):
+            graph.add_node(
+                key,
+                kind="output" if layer == last else "node" if layer else first,
+                name=trace.node_name(layer, i),
+                layer=layer,
+                index=i,
+                original=int(trace.card.node_ids[layer][i]),
+                alive=bool(alive[layer][i]),
                 **_moments(table, i),
-            }
-            if layer < last:
-                zones = {
-                    zone: float(getattr(ranges[layer], zone)[i]) for zone in ("trained", "fringe", "dead", "coverage")
-                }
-                node.update(zones)
-                node["kan2"] = float(aggregate(scores[layer].nodes_kan2)[i])
-                node["path"] = float(aggregate(scores[layer].nodes_path)[i])
-            graph.add_node(node_key(trace, layer, i), **node)
+                **{name: float(values[i]) for name, values in columns.items()},
+            )
+
+
+def _node_columns(scores: LayerScores, ranges: LayerRanges) -> dict[str, Array]:
+    zones = {zone: getattr(ranges, zone) for zone in ("trained", "fringe", "dead", "coverage")}
+    return {**zones, "kan2": aggregate(scores.nodes_kan2), "path": aggregate(scores.nodes_path)}
 
 
 def _add_inputs(graph: Graph, trace: Trace, analysis: Analysis | None) -> None:
@@ -155,14 +162,21 @@ def _moments(table: NodeTable, i: int) -> dict[str, float]:
     return {name: float(getattr(table, name)[i]) for name in ("mean", "std", "low", "high")}
 
 
-def _add_edges(graph: Graph, trace: Trace, layer: int, scores: LayerScores, masked: bool) -> None:
-    alive = trace.layers[layer].edges.alive
+def _add_edges(
+    graph: Graph,
+    alive: BoolArray,
+    scores: LayerScores,
+    layer: int,
+    *,
+    ends: tuple[list[str], list[str]],
+    masked: bool,
+) -> None:
     kan2, path = aggregate(scores.kan2), aggregate(scores.path)
     for dst, src in np.argwhere(np.ones_like(alive) if masked else alive):
         j, i = int(dst), int(src)
         graph.add_edge(
-            node_key(trace, layer, i),
-            node_key(trace, layer + 1, j),
+            ends[0][i],
+            ends[1][j],
             kind="kan",
             layer=layer,
             dst=j,
@@ -177,13 +191,12 @@ def _add_edges(graph: Graph, trace: Trace, layer: int, scores: LayerScores, mask
         )
 
 
-def _add_backbone(graph: Graph, trace: Trace, analysis: Analysis | None) -> None:
+def _add_backbone(graph: Graph, trace: Trace, analysis: Analysis | None, units: list[str]) -> None:
     """Edges from raw columns to units: those that move a unit, or all where that was not measured."""
     names = () if trace.raw is None else trace.raw.names
     shares = analysis.ablation.node_shares if analysis is not None and analysis.ablation is not None else ()
     measured = bool(shares) and shares[0].shape == (trace.card.widths[0], len(names))
-    for unit in range(trace.card.widths[0]):
-        key = node_key(trace, 0, unit)
+    for unit, key in enumerate(units):
         for column, name in enumerate(names):
             weight = float(shares[0][unit, column]) if measured else 0.0
             if measured and weight <= 0:

@@ -30,8 +30,8 @@ def percent(share: float) -> str:
 
     Examples
     --------
-    >>> percent(0.4321), percent(0.0321), percent(0.00001), percent(0.0), percent(0.9999)
-    ('43 %', '3.2 %', '< 0.1 %', '0 %', '> 99.9 %')
+    >>> percent(0.4321), percent(0.0321), percent(0.05), percent(0.00001), percent(0.0), percent(0.9999)
+    ('43 %', '3.2 %', '5 %', '< 0.1 %', '0 %', '> 99.9 %')
     """
     points = 100 * share
     if points == 0:
@@ -40,7 +40,8 @@ def percent(share: float) -> str:
         return "< 0.1 %"
     if 99.9 < points < 100:
         return "> 99.9 %"
-    return f"{points:.1f} %" if abs(points) < 10 or 99 < points < 100 else f"{points:.0f} %"
+    text = f"{points:.1f}" if abs(points) < 10 or 99 < points < 100 else f"{points:.0f}"
+    return f"{text.removesuffix('.0')} %"
 
 
 def listed(names: Iterable[str], most: int = LONGEST_LIST) -> str:
