@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from kaninterp.adapters import as_view
 from kaninterp.analysis import Analysis, analyze, answers
 from kaninterp.core import ModelError, PruneCost, Trace
 from kaninterp.data import Batches
@@ -100,6 +101,7 @@ def report(
     """
     if out is not None:
         check_writable(Path(out))
+    as_view(model, path)
     batches = prepared(model, data, target=target, feature_names=feature_names, batch_size=batch_size)
     batches.again()
     asked = _Asked(model=model, batches=batches, target_names=target_names, loss=loss, path=path, seed=seed)

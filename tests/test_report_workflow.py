@@ -1,0 +1,206 @@
+"""`ki.report` end to end: laws 9, 11 and 12, every kind of model, and every bad input before anything is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import kaninterp as ki
+from kaninterp.core import DataError, ModelError, ReportWriteError, ShapeError, StateError
+from tests.planted import additive, lagged
+from tests.tiny import TwoPaths, hybrid, paper_head
+
+DATA = torch.randn(300, 5, 4, generator=torch.Generator().manual_seed(5))
+Y = DATA[:, -1, :1] - DATA[:, -2, 1:2]
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A small LSTM + KANHead that has learnt a planted problem, with its held-out rows."""
+    problem = lagged(n=1600, noise_columns=3)
+    X, y = torch.from_numpy(problem.X).float(), torch.from_numpy(problem.y).float()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = ki.Hybrid(nn.LSTM(5, 12, batch_first=True), ki.KANHead(12, 1, (3,)))
+    sparsity = ki.Sparsity(inputs=0.6)
+    ki.fit(model, (X[:1200], y[:1200]), epochs=30, batch_size=64, sparsity=sparsity, seed=0, progress=False)
+    return model, X[1200:], y[1200:], problem
+
+
+def test_a_trained_hybrid_is_explained(trained):
+    model, X, y, problem = trained
+    page = ki.report(model, (X, y), feature_names=problem.names, target_names=["y"], progress=False)
+    verdicts = {v.name: v.survives for v in page.analysis.verdicts}
+    assert all(verdicts[problem.names[i]] == "keep" for i in problem.keep)
+    assert all(verdicts[problem.names[i]] == "drop" for i in problem.drop)
+    text = str(page)
+    assert "u0" in text
+    new, outcome = ki.prune(model, page.analysis.plan)
+    assert outcome.kept_inputs == ("u0", "u1")
+    assert float(((new(X)[:, 0] - y) ** 2).mean().detach()) < 0.15
+
+
+def test_two_runs_give_the_same_bytes_in_fresh_processes(tmp_path):
+    script = (
+        "import sys, torch, kaninterp as ki\n"
+        "from tests.tiny import hybrid\n"
+        "X = torch.randn(200, 5, 4, generator=torch.Generator().manual_seed(0))\n"
+        "ki.report(hybrid(), (X, X[:, -1, :1]), out=sys.argv[1], progress=False)\n"
+    )
+    for name in ("a.html", "b.html"):
+        environment = {**os.environ, "PYTHONHASHSEED": str(len(name) + ord(name[0]))}
+        subprocess.run([sys.executable, "-c", script, str(tmp_path / name)], check=True, env=environment)
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+class Net(nn.Module):
+    def __init__(self, body, head):
+        super().__init__()
+        self.body, self.head = body, head
+
+    def forward(self, x):
+        out = self.body(x)
+        return self.head(out[0][:, -1] if isinstance(out, tuple) else out)
+
+
+class Mixed(nn.Module):
+    """A sequence, a table and an index, by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.embed = nn.GRU(2, 4, batch_first=True), nn.Embedding(7, 3)
+        self.head = ki.KANHead(4 + 3 + 2, 2)
+
+    def forward(self, past, now, station):
+        return self.head(torch.cat([self.rnn(past)[0][:, -1], torch.tanh(now), self.embed(station)], dim=1))
+
+
+TABLE = DATA[:, -1]
+MODELS = {
+    "lstm": (hybrid, DATA, Y),
+    "gru, two ways, all steps": (
+        lambda: ki.Hybrid(nn.GRU(4, 3, batch_first=True, bidirectional=True), ki.KANHead(6, 1), readout="all"),
+        DATA,
+        None,
+    ),
+    "mlp": (lambda: Net(nn.Sequential(nn.Linear(4, 6), nn.ReLU()), ki.KANHead(6, 2, (3,))), TABLE, None),
+    "plain kan": (lambda: ki.KANHead(4, 1, (3,)), TABLE, Y),
+    "float64": (paper_head, TABLE.double(), None),
+    "two readers": (TwoPaths, DATA, Y),
+    "classes": (lambda: ki.KANHead(4, 3), TABLE, torch.arange(300) % 3),
+    "named inputs": (
+        Mixed,
+        {"past": DATA[..., :2], "now": DATA[:, -1, 2:], "station": torch.arange(300) % 7},
+        None,
+    ),
+    "convolution": (
+        lambda: nn.Sequential(nn.Conv1d(5, 2, 3), nn.Flatten(), nn.Tanh(), ki.KANHead(4, 1)),
+        DATA,
+        Y,
+    ),
+    "images": (
+        lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Tanh(), ki.KANHead(2 * 9, 1)),
+        torch.randn(60, 1, 5, 5),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_kind_of_model_is_reported(name):
+    make, X, y = MODELS[name]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = make()
+    page = ki.report(model, X if y is None else (X, y), progress=False)
+    assert len(page.to_html()) < 1_000_000
+    assert json.loads(page.to_json())
+
+
+def test_the_reference_appears_in_the_ranges():
+    page = ki.report(hybrid(), (DATA * 3, Y), reference=(DATA, Y), progress=False)
+    assert page.analysis.ranges[0].reference is not None
+
+
+def test_a_frame_with_hostile_names_and_a_target_column():
+    frame = pd.DataFrame(TABLE.numpy(), columns=["</script><b>", "\u202eevil", "x" * 300, 7])
+    frame["y"] = Y.numpy()[:, 0]
+    html = ki.report(ki.KANHead(4, 1), frame, target="y", progress=False).to_html()
+    assert "</script><b>" not in html
+    assert "&lt;/script&gt;" in html
+
+
+def test_a_model_trained_on_nothing_is_not_praised():
+    problem = additive(n=600)
+    page = ki.report(ki.KANHead(8, 1), (problem.X[:, :8], problem.y), progress=False)
+    assert page.analysis.findings
+
+
+def bad_inputs():
+    nan = DATA.clone()
+    nan[3, 0, 1] = torch.nan
+    return {
+        "wrong width": (hybrid(), (DATA[..., :3], Y), ModelError),
+        "wrong rank": (hybrid(), (DATA[:, 0, 0], Y), (ShapeError, ModelError)),
+        "nan": (hybrid(), (nan, Y), DataError),
+        "inf in target": (hybrid(), (DATA, Y / 0), DataError),
+        "empty": (hybrid(), (DATA[:0], Y[:0]), DataError),
+        "integers": (hybrid(), DATA.long(), TypeError),
+        "no kan": (nn.LSTM(4, 2), DATA, ModelError),
+        "not a model": ("lstm", DATA, TypeError),
+        "meta device": (hybrid().to("meta"), DATA, StateError),
+        "generator": (hybrid(), (batch for batch in (DATA, DATA)), DataError),
+        "not data": (hybrid(), 3, TypeError),
+        "lengths differ": (hybrid(), (DATA, Y[:7]), ShapeError),
+    }
+
+
+@pytest.mark.parametrize("name", bad_inputs())
+def test_bad_input_is_refused_before_anything_is_changed(name, tmp_path):
+    model, data, error = bad_inputs()[name]
+    state = {k: v.clone() for k, v in model.state_dict().items()} if isinstance(model, nn.Module) else {}
+    random_state = torch.get_rng_state()
+    out = tmp_path / "report.html"
+    out.write_text("old")
+    with pytest.raises(error) as caught:
+        ki.report(model, data, out=out, progress=False)
+    assert isinstance(caught.value, ki.KanInterpError)
+    assert len(str(caught.value)) > 30
+    assert out.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+    assert torch.equal(random_state, torch.get_rng_state())
+    if name != "meta device":
+        assert all(torch.equal(v, state[k]) for k, v in (model.state_dict() if state else {}).items())
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "b", "c", "c"], "abcd"])
+def test_names_that_do_not_fit(names):
+    with pytest.raises(ki.KanInterpError):
+        ki.report(hybrid(), (DATA, Y), feature_names=names, progress=False)
+
+
+def test_a_path_that_cannot_be_written_is_refused_before_the_work(tmp_path):
+    class Never(nn.Module):
+        def forward(self, x):
+            raise AssertionError("measured before the path was checked")
+
+    for bad in (tmp_path, tmp_path / "missing" / "report.html"):
+        with pytest.raises(ReportWriteError):
+            ki.report(Never(), DATA, out=bad)
+
+
+def test_a_loader_that_shuffles_is_left_alone():
+    loader = DataLoader(TensorDataset(DATA, Y), batch_size=32, shuffle=True)
+    state = torch.get_rng_state()
+    ki.report(hybrid(), loader, progress=False)
+    assert torch.equal(state, torch.get_rng_state())
+    assert np.isfinite(float(Y.sum()))
