@@ -1,0 +1,82 @@
+"""`document`: an analysis becomes a report without a form; one line per section."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from kaninterp.analysis.bundle import Analysis
+from kaninterp.core.evidence import PruneCost
+
+from .blocks import Document, Section
+from .material import AnswerLike, Material
+from .sections.answer import answer_section
+from .sections.findings import findings_section
+from .sections.glossary import glossary_section
+from .sections.inputs import inputs_section
+from .sections.model import model_section
+from .sections.network import network_section
+from .sections.ranges import ranges_section
+from .wording import count, shown
+
+__all__ = ["SECTIONS", "document"]
+
+SECTIONS: tuple[Callable[[Material], Section], ...] = (
+    answer_section,
+    findings_section,
+    network_section,
+    inputs_section,
+    ranges_section,
+    model_section,
+    glossary_section,
+)
+"""Top to bottom. A new section is one function and one line here."""
+
+TITLE = "What this model uses"
+
+
+def document(
+    analysis: Analysis,
+    *,
+    cost: PruneCost | None = None,
+    answers: Iterable[AnswerLike] = (),
+    title: str = TITLE,
+    options: tuple[tuple[str, str], ...] = (),
+    call: str = "",
+    versions: tuple[tuple[str, str], ...] = (),
+) -> Document:
+    """Turn an analysis into a document.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        Conclusions and the evidence behind them.
+    cost : PruneCost, optional
+        Price of the plan on held-out rows, for the answer box.
+    answers : iterable of Answer
+        The five questions, answered.
+    title : str
+        Title of the report.
+    options, versions : tuple of (str, str)
+        Printed under "Model and data".
+    call : str
+        Code that makes the report again.
+
+    Returns
+    -------
+    Document
+        A pure function of the arguments: no clock, no randomness.
+    """
+    material = Material(
+        analysis=analysis, cost=cost, answers=tuple(answers), options=options, call=call, versions=versions
+    )
+    return Document(
+        title=shown(title),
+        subtitle=_subtitle(analysis),
+        sections=tuple(section(material) for section in SECTIONS),
+    )
+
+
+def _subtitle(analysis: Analysis) -> str:
+    trace = analysis.trace
+    widths = "–".join(map(count, trace.card.widths))
+    return f"{shown(trace.card.model)} with a KAN of {widths} nodes · {shown(trace.data)} · {count(trace.rows)} rows"

@@ -1,0 +1,150 @@
+"""Four ways to score an edge, side by side, and how far they agree."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from kaninterp.analysis.bundle import Analysis
+from kaninterp.analysis.rank import spearman
+from kaninterp.core.frozen import Array
+
+from .figure_nouns import Reading
+from .wording import number, percent
+
+__all__ = ["DEFAULT", "KEYS", "Agreement", "agreement", "edge_values", "readings"]
+
+KEYS = ("norm", "strength", "kan2", "loss")
+DEFAULT = "kan2"
+LABELS = {
+    "norm": "Weight norm",
+    "strength": "Function amplitude",
+    "kan2": "Share of the output (KAN 2.0)",
+    "loss": "Loss when removed",
+}
+MEANINGS = {
+    "norm": "Size of the learnt function over its whole grid. The data play no part. Relative to the strongest edge "
+    "of the same layer.",
+    "strength": "Standard deviation of the edge's output on this data. Relative to the strongest edge of the same "
+    "layer.",
+    "kan2": "KAN 2.0 score: how far the edge moves an output, in standard deviations of that output; squared, about "
+    "its share of the output's variance. For several outputs the largest.",
+    "loss": "Change of the loss when the edge alone is replaced by its mean.",
+}
+FEW_EDGES = 4
+"""Layers with fewer measured edges say nothing about the agreement of ranks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """Spearman correlation of two readings, lowest over the layers where it can be computed."""
+
+    left: str
+    right: str
+    rho: float
+    layer: int
+    edges: int
+
+
+def edge_values(analysis: Analysis, key: str) -> tuple[Array, ...] | None:
+    """Score of every edge by one reading, (dst, src) per layer; NaN where it was not measured.
+
+    Over several outputs the largest value counts.
+    """
+    if key == "loss":
+        return analysis.edge_ablation.change if analysis.edge_ablation is not None else None
+    if key == "kan2":
+        return tuple(np.asarray(scores.kan2.max(0)) for scores in analysis.scores)
+    return tuple(getattr(scores, key) for scores in analysis.scores)
+
+
+def readings(analysis: Analysis) -> tuple[Reading, ...]:
+    """The readings this analysis can give, with their scales, thresholds and noise bands."""
+    made = []
+    for key in KEYS:
+        values = edge_values(analysis, key)
+        if values is None:
+            continue
+        alive = [v[layer.edges.alive] for v, layer in zip(values, analysis.trace.layers, strict=True)]
+        noise, noise_text = _noise(analysis, key)
+        threshold, threshold_text = _threshold(analysis, key)
+        made.append(
+            Reading(
+                key=key,
+                label=LABELS[key],
+                meaning=MEANINGS[key],
+                scale=_scales(alive, shared=key in ("kan2", "loss")),
+                power=0.5 if key == "loss" else 1.0,
+                threshold=threshold,
+                threshold_text=threshold_text,
+                noise=noise,
+                noise_text=noise_text,
+                measured=sum(int(np.isfinite(a).sum()) for a in alive),
+            )
+        )
+    return tuple(made)
+
+
+def _scales(alive: list[Array], *, shared: bool) -> tuple[float, ...]:
+    tops = [float(np.nanmax(np.abs(a))) if a.size and np.isfinite(a).any() else 0.0 for a in alive]
+    return tuple(max(tops) for _ in tops) if shared else tuple(tops)
+
+
+def _threshold(analysis: Analysis, key: str) -> tuple[float | None, str]:
+    """Where the plan cuts, if it went by this reading: a threshold per edge, or a budget for all removed together."""
+    words = {"norm": "norm", "strength": "strength", "kan2": "kan", "loss": "loss"}
+    edges = [r for r in analysis.plan.reasons if r.kind == "edge" and r.threshold > 0]
+    edges = [r for r in edges if r.text.lower().startswith(words[key])]
+    if not edges:
+        return None, ""
+    limit = max(reason.threshold for reason in edges)
+    if "together" in edges[0].text:
+        top = max(reason.score for reason in edges)
+        return top, f"largest score removed {number(top)} (all together {number(limit)})"
+    return limit, f"prune threshold {number(limit)}"
+
+
+def _noise(analysis: Analysis, key: str) -> tuple[float | None, str]:
+    """Upper end of what columns that were found to be noise reach in the same unit."""
+    ablation = analysis.ablation
+    noise = [v.index for v in analysis.verdicts if v.cause == "noise"]
+    if key in ("norm", "strength"):
+        return None, "No noise band: this reading has no counterpart for a column of noise."
+    if ablation is None or not noise:
+        return None, "No noise band: no column of this data was found to be noise."
+    if key == "kan2":
+        top = float(ablation.node_shares[-1][:, noise].max()) if ablation.node_shares else 0.0
+        score = math.sqrt(max(top, 0.0))
+        return score, (
+            f"Noise band: {len(noise)} columns found to be no different from noise reach up to {percent(top)} "
+            f"of the output's variance, a score of {number(score)}. "
+            "An edge below that cannot be told from noise."
+        )
+    if analysis.edge_ablation is None or analysis.edge_ablation.loss != ablation.loss:
+        return None, "No noise band: edges and columns were measured with different losses."
+    top = float(np.abs(ablation.change[noise]).max())
+    return top, (
+        f"Noise band: shuffling one of {len(noise)} columns found to be no different from noise changes the loss by "
+        f"up to {number(top)}."
+    )
+
+
+def agreement(analysis: Analysis) -> tuple[Agreement, ...]:
+    """Rank agreement of each pair of readings over live edges, in the layer where it is lowest."""
+    values = {key: edge_values(analysis, key) for key in KEYS}
+    result = []
+    for left, right in combinations([key for key in KEYS if values[key] is not None], 2):
+        found = []
+        for index, layer in enumerate(analysis.trace.layers):
+            a, b = (np.abs(values[k][index][layer.edges.alive]) for k in (left, right))  # type: ignore[index]
+            both = np.isfinite(a) & np.isfinite(b)
+            rho = spearman(a[both], b[both]) if both.sum() >= FEW_EDGES else math.nan
+            if not math.isnan(rho):
+                found.append((rho, index, int(both.sum())))
+        if found:
+            rho, index, edges = min(found)
+            result.append(Agreement(left=left, right=right, rho=rho, layer=index, edges=edges))
+    return tuple(result)

@@ -1,0 +1,1 @@
+"""One function per section of the report: `Material` in, `Section` out."""

@@ -1,0 +1,208 @@
+"""Section 4: the survival curve, all inputs on one scale, and a card for each."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kaninterp.core.evidence import InputAblation, InputAttribution, SurvivalCurve
+from kaninterp.core.findings import Verdict
+from kaninterp.render.blocks import Block, InputCard, InputCards, Paragraph, Section, SurvivalChart
+from kaninterp.render.cells import Badge, Bars, Cell, Name, Table, Whisker
+from kaninterp.render.material import Material
+from kaninterp.render.network_nodes import input_lags
+from kaninterp.render.wording import count, number, p_value, percent, shown, sign
+
+__all__ = ["inputs_section"]
+
+MAX_CARDS = 48
+"""Cards are about 3 kB each; the table above them has every input."""
+MAX_ROWS = 160
+LAG_SHARE_HALF = 0.5
+
+
+def inputs_section(material: Material) -> Section:
+    """Evidence per raw column."""
+    analysis = material.analysis
+    if not analysis.verdicts:
+        text = (
+            "The model's inputs could not be read as columns of your data, or nothing was measured on them: 0 inputs."
+        )
+        return Section(id="inputs", title="Inputs", lead=text, blocks=())
+    counts = {kind: sum(v.survives == kind for v in analysis.verdicts) for kind in ("keep", "tentative", "drop")}
+    lead = f"{counts['keep']} to keep, {counts['tentative']} tentative, {counts['drop']} to drop."
+    blocks: list[Block] = []
+    if analysis.ablation is not None:
+        lead += " " + _how(analysis.ablation)
+    if analysis.curve is not None and analysis.ablation is not None:
+        blocks.append(_survival(analysis.curve, analysis.ablation))
+    blocks.append(_overview(material))
+    blocks.append(_cards(material))
+    if analysis.attribution is None:
+        blocks.append(Paragraph(text="Attribution over lags was not measured (0 rows explained).", tone="note"))
+    return Section(id="inputs", title="Inputs", lead=lead, blocks=tuple(blocks))
+
+
+def _how(ablation: InputAblation) -> str:
+    return (
+        f"Each column was shuffled in blocks of {ablation.block} rows, {ablation.repeats} times, while the rest stayed "
+        f"({count(ablation.rows)} rows, loss: {ablation.loss})."
+    )
+
+
+def _survival(curve: SurvivalCurve, ablation: InputAblation) -> SurvivalChart:
+    names = tuple(shown(ablation.names[i]) for i in curve.order)
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (
+            str(k) + (" (chosen)" if k == curve.chosen else ""),
+            Name(text=names[k - 1]) if k else "none",
+            number(float(curve.loss[k])),
+            f"{number(float(curve.low[k]))} to {number(float(curve.high[k]))}",
+        )
+        for k in range(len(curve.loss))
+    )
+    left = len(rows) - MAX_ROWS
+    return SurvivalChart(
+        caption="Loss when only the best k inputs are left intact and all others are shuffled together",
+        loss=ablation.loss,
+        names=names,
+        value=tuple(map(float, curve.loss)),
+        low=tuple(map(float, curve.low)),
+        high=tuple(map(float, curve.high)),
+        chosen=curve.chosen,
+        summary=f"With {curve.chosen} of {len(names)} inputs the loss is "
+        f"{number(float(curve.loss[curve.chosen]))}; with all of them {number(float(curve.loss[-1]))}. "
+        f"{curve.chosen} is the smallest number within one "
+        "standard error of the intact model.",
+        table=Table(
+            id="survival-table",
+            caption="Loss by number of inputs kept",
+            columns=("#Inputs kept", "Added last", "#Loss", "95 % interval"),
+            rows=rows[:MAX_ROWS],
+            folded=True,
+            note=f"{left} rows left out." if left > 0 else "",
+        ),
+    )
+
+
+def _ordered(material: Material) -> list[Verdict]:
+    """Keep, tentative, drop; within each by falling rise of the loss."""
+    ablation = material.analysis.ablation
+    rank = {"keep": 0, "tentative": 1, "drop": 2}
+    rise = ablation.change if ablation is not None else np.zeros(len(material.analysis.verdicts))
+    return sorted(material.analysis.verdicts, key=lambda v: (rank[v.survives], -float(rise[v.index]), v.index))
+
+
+def _rise(ablation: InputAblation | None, index: int) -> Whisker | None:
+    if ablation is None:
+        return None
+    low, high = float(ablation.low[index]), float(ablation.high[index])
+    return Whisker(value=float(ablation.change[index]), low=low, high=high)
+
+
+def _overview(material: Material) -> Table:
+    ablation = material.analysis.ablation
+    rows = []
+    ordered = _ordered(material)
+    for verdict in ordered[:MAX_ROWS]:
+        rise = _rise(ablation, verdict.index)
+        lags = input_lags(material.analysis, verdict.index)
+        profile: Cell = Bars(values=lags, label=_lag_words(material, verdict.index)) if len(lags) > 1 else "–"
+        rows.append(
+            (
+                Name(text=shown(verdict.name), href=f"input-{verdict.index}"),
+                Badge(word=verdict.survives),
+                sign(rise.value) if rise else "–",
+                rise or "–",
+                p_value(float(ablation.p_value[verdict.index])) if ablation is not None else "–",
+                profile,
+            )
+        )
+    loss = ablation.loss if ablation is not None else "loss"
+    head = "#Change of the output" if loss == "output change" else f"#Rise of the {loss}"
+    left = len(ordered) - len(rows)
+    return Table(
+        id="inputs-table",
+        caption="All inputs on one scale: what the model loses when a column is shuffled",
+        columns=("Input", "Verdict", head, "95 % interval", "#p", "Attribution over lags"),
+        rows=tuple(rows),
+        note=(
+            "p: how often a bootstrap of the rise is not above zero. Bars: mean |Integrated Gradients| per lag, lag 0 "
+            "(the last step) on the left."
+        )
+        + (f" {left} inputs with the smallest rise are left out." if left else ""),
+    )
+
+
+def _lag_words(material: Material, index: int) -> str:
+    """Where along the lags the attribution is: its peak, and how many lags hold half of it."""
+    attribution = material.analysis.attribution
+    if attribution is None:
+        return ""
+    profile = attribution.magnitude[..., index].mean(0).max(0)
+    total = float(profile.sum())
+    if len(profile) < 2 or total <= 0:
+        return "no attribution at any lag" if total <= 0 else ""
+    half = int(np.searchsorted(np.cumsum(profile) / total, LAG_SHARE_HALF)) + 1
+    until = "lag 0 alone holds" if half == 1 else f"lags 0 to {half - 1} hold"
+    return f"peak at lag {int(profile.argmax())}; {until} half of it"
+
+
+def _cards(material: Material) -> InputCards:
+    ordered = _ordered(material)
+    items = tuple(_card(material, verdict) for verdict in ordered[:MAX_CARDS])
+    rises = [item.rise for item in items if item.rise is not None]
+    low = min([0.0, *(r.low for r in rises)])
+    high = max([0.0, *(r.high for r in rises)])
+    left = len(ordered) - len(items)
+    return InputCards(
+        caption="Input by input",
+        scale=(low, high),
+        items=items,
+        left_out=f"{left} inputs have no card here; the table above lists them." if left else "",
+    )
+
+
+def _card(material: Material, verdict: Verdict) -> InputCard:
+    analysis = material.analysis
+    facts: list[tuple[str, str]] = []
+    if verdict.substitutes:
+        twins = "; ".join(f"{shown(name)} (r = {r:.2f})" for name, r in verdict.substitutes[:4])
+        facts.append(("Carries much the same signal", twins))
+    if analysis.attribution is not None:
+        facts += _attribution_facts(analysis.attribution, verdict.index)
+    if analysis.ablation is not None:
+        facts += _ablation_facts(analysis.ablation, verdict.index)
+    return InputCard(
+        id=f"input-{verdict.index}",
+        name=shown(verdict.name),
+        verdict=verdict.survives,
+        text=shown(verdict.text),
+        facts=tuple(facts),
+        rise=_rise(analysis.ablation, verdict.index),
+        lags=input_lags(analysis, verdict.index),
+        lags_text=_lag_words(material, verdict.index),
+    )
+
+
+def _attribution_facts(attribution: InputAttribution, index: int) -> list[tuple[str, str]]:
+    size = attribution.magnitude[..., index].sum(-1).max(1)
+    signed = attribution.signed[..., index].sum(-1)
+    facts = []
+    for b, baseline in enumerate(attribution.baselines):
+        push = float(signed[b][np.abs(signed[b]).argmax()])
+        facts.append((f"Integrated Gradients, {shown(baseline)}", f"{number(float(size[b]))}, signed {sign(push)}"))
+    moved = float(attribution.perturbation[:, index].max())
+    facts.append(("Output change when set to its mean", number(moved)))
+    return facts
+
+
+def _ablation_facts(ablation: InputAblation, index: int) -> list[tuple[str, str]]:
+    facts = []
+    if ablation.node_shares:
+        share = float(ablation.node_shares[-1][:, index].max())
+        facts.append(("Output variance lost when shuffled", percent(share)))
+    norm = float(ablation.norms[index])
+    if not np.isnan(norm):
+        read = "" if ablation.reads[index] else " (the model cannot read it)"
+        facts.append(("Norm of its first weights", f"{number(norm)}{read}"))
+    return facts

@@ -1,0 +1,233 @@
+"""Section 3: the network, four readings of its edges, and what its nodes mean in the user's columns."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kaninterp.analysis.drivers import Driver, node_drivers
+from kaninterp.analysis.findings_edges import AGREEMENT
+from kaninterp.analysis.missing import DRAWING_LIMIT, missing_nodes
+from kaninterp.render.blocks import Block, Paragraph, Section
+from kaninterp.render.cells import Bars, Name, Table
+from kaninterp.render.edge_columns import edge_columns, layer_axes
+from kaninterp.render.figure_nouns import Edges, NetworkFigure
+from kaninterp.render.material import Material
+from kaninterp.render.network_nodes import links, nodes
+from kaninterp.render.readings import DEFAULT, KEYS, LABELS, Agreement, agreement, readings
+from kaninterp.render.wording import count, join, number, percent, shorten, shown
+
+__all__ = ["network_section"]
+
+MAX_NODE_ROWS = 96
+MAX_MISSING_ROWS = 80
+MAX_RUGS = 400
+"""Histograms of source nodes: about 150 bytes each in the data."""
+
+
+def network_section(material: Material) -> Section:
+    """Banner, figure, agreement of the readings, and the meaning of the nodes."""
+    agreements = agreement(material.analysis)
+    figure = _figure(material, (*_meaning(material), *_missing(material), *_agreement_tables(agreements)))
+    blocks: list[Block] = []
+    banner = _banner(figure, agreements)
+    if banner:
+        blocks.append(Paragraph(text=banner, tone="warning"))
+    blocks.append(figure)
+    card = material.analysis.trace.card
+    lead = (
+        f"{count(len(figure.edges) + _unlisted(material, figure.edges))} live edges between "
+        f"{join([str(w) for w in card.widths], most=9)} nodes of the KAN; "
+        f"{count(figure.masked)} edges are masked in the model."
+    )
+    return Section(id="network", title="The network", lead=lead, blocks=tuple(blocks))
+
+
+def _unlisted(material: Material, edges: Edges) -> int:
+    return sum(int(layer.edges.alive.sum()) for layer in material.analysis.trace.layers) - len(edges)
+
+
+def _figure(material: Material, companions: tuple[Table, ...]) -> NetworkFigure:
+    layers = material.analysis.trace.layers
+    axes = tuple(layer_axes(layer, MAX_RUGS // len(layers)) for layer in layers)
+    edges = edge_columns(material.analysis, axes)
+    drawn_nodes, heads, nodes_left = nodes(material)
+    drawn_links, links_text = links(material)
+    return NetworkFigure(
+        caption="From your columns to the output. Width and opacity of a line follow the reading chosen below.",
+        columns=heads,
+        nodes=drawn_nodes,
+        links=drawn_links,
+        links_text=links_text,
+        readings=readings(material.analysis),
+        default=DEFAULT,
+        edges=edges,
+        axes=axes,
+        masked=sum(int((~layer.edges.alive).sum()) for layer in layers),
+        left_out=_left_out(material, edges, nodes_left),
+        companions=companions,
+    )
+
+
+def _left_out(material: Material, edges: Edges, nodes_left: str) -> str:
+    """What the figure does not draw one by one, and where it is."""
+    live = len(edges) + _unlisted(material, edges)
+    weak = sum(
+        int(((scores.kan2.max(0) < DRAWING_LIMIT) & layer.edges.alive).sum())
+        for scores, layer in zip(material.analysis.scores, material.analysis.trace.layers, strict=True)
+    )
+    parts = [f"{count(edges.drawn)} of {count(live)} live edges are drawn one by one."]
+    if weak:
+        parts.append(
+            f"{count(weak)} {'has' if weak == 1 else 'have'} a KAN 2.0 score below {DRAWING_LIMIT}: thin grey lines."
+        )
+    strong = live - weak - edges.drawn
+    if strong > 0:
+        parts.append(
+            f"{count(strong)} stronger ones had no room (the highest scores and those near the plan's cut come first): "
+            "thin grey lines, too."
+        )
+    if live > len(edges):
+        parts.append(f"{count(live - len(edges))} edges with the lowest scores are not in this file.")
+    if nodes_left:
+        parts.append(f"Not drawn: {nodes_left}.")
+    return " ".join(parts)
+
+
+def _missing(material: Material) -> tuple[Table, ...]:
+    """Nodes without a drawn edge, with the reason (question 1)."""
+    found = missing_nodes(material.analysis)
+    if not found:
+        return ()
+    rows = tuple((Name(text=shown(m.name), href=f"node-{m.layer}-{m.index}"), m.side, shown(m.text)) for m in found)
+    left = len(rows) - MAX_MISSING_ROWS
+    return (
+        Table(
+            id="missing",
+            caption=f"Why {len({(m.layer, m.index) for m in found})} nodes show no edge on a side",
+            columns=("Node", "Side", "Reason"),
+            rows=rows[:MAX_MISSING_ROWS],
+            folded=True,
+            note=f"{left} more rows left out." if left > 0 else "",
+        ),
+    )
+
+
+def _banner(figure: NetworkFigure, agreements: tuple[Agreement, ...]) -> str:
+    bad = [a for a in agreements if a.rho < AGREEMENT]
+    if not bad:
+        return ""
+    worst = min(bad, key=lambda a: a.rho)
+    text = (
+        f"The readings do not agree on the order of the edges. {LABELS[worst.left]} and {_inside(worst.right)} "
+        f"have a rank correlation of {_signed(worst.rho)} over {worst.edges} edges of layer {worst.layer + 1} "
+        f"({AGREEMENT} or more counts as agreement)."
+    )
+    return text + _example(figure, worst)
+
+
+def _inside(key: str) -> str:
+    """Label of a reading inside a sentence."""
+    return LABELS[key][0].lower() + LABELS[key][1:]
+
+
+def _signed(rho: float) -> str:
+    return f"{rho:.2f}".replace("-", "−")
+
+
+def _example(figure: NetworkFigure, worst: Agreement) -> str:
+    """The edge whose rank differs most between the two readings."""
+    keys = [reading.key for reading in figure.readings]
+    edges = figure.edges
+    here = [
+        i
+        for i in range(len(edges))
+        if edges.layer[i] == worst.layer
+        and all(edges.readings[keys.index(k)][i] is not None for k in KEYS if k in keys)
+    ]
+    if len(here) < 2:
+        return ""
+    ranks = []
+    for key in (worst.left, worst.right):
+        sizes = np.array([abs(edges.readings[keys.index(key)][i] or 0.0) for i in here])
+        ranks.append(np.argsort(np.argsort(-sizes, kind="stable"), kind="stable") + 1)
+    pick = int(np.abs(ranks[0] - ranks[1]).argmax())
+    places = {(n.layer, n.index): n.name for n in figure.nodes}
+    src = places.get((worst.layer, edges.src[here[pick]]))
+    dst = places.get((worst.layer + 1, edges.dst[here[pick]]))
+    if src is None or dst is None:
+        return ""
+    return (
+        f" The edge {src} → {dst} is number {ranks[0][pick]} by {_inside(worst.left)} and number "
+        f"{ranks[1][pick]} by {_inside(worst.right)}."
+    )
+
+
+def _agreement_tables(agreements: tuple[Agreement, ...]) -> tuple[Table, ...]:
+    rows = tuple(
+        (LABELS[a.left], LABELS[a.right], _signed(a.rho), f"layer {a.layer + 1}", count(a.edges)) for a in agreements
+    )
+    if not rows:
+        return ()
+    return (
+        Table(
+            id="agreement",
+            caption="How far the readings agree (Spearman rank correlation, the lowest over the layers)",
+            columns=("Reading", "Reading", "#Spearman", "Where", "#Edges"),
+            rows=rows,
+            folded=True,
+        ),
+    )
+
+
+def _meaning(material: Material) -> tuple[Table, ...]:
+    """Nodes in terms of raw columns and lags (question 3), layers of the KAN first, then the units."""
+    analysis = material.analysis
+    layers = range(len(analysis.trace.layers) - 1, 0 if material.plain else -1, -1)
+    tables = (_meaning_table(material, layer) for layer in layers)
+    return tuple(table for table in tables if table is not None)
+
+
+def _meaning_table(material: Material, layer: int) -> Table | None:
+    weight = material.analysis.scores[layer].nodes_kan2.max(0)
+    order = [int(i) for i in np.argsort(-weight, kind="stable") if weight[i] > 0]
+    found = [(i, top) for i in order for top in [node_drivers(material.analysis, layer, i)] if top]
+    rows = tuple(
+        (
+            Name(text=shown(material.analysis.trace.node_name(layer, i)), href=f"node-{layer}-{i}"),
+            number(float(weight[i])),
+            *(_driver(top, k) for k in range(3)),
+            _node_profile(material, layer, i),
+        )
+        for i, top in found[: MAX_NODE_ROWS // len(material.analysis.trace.layers)]
+    )
+    if not rows:
+        return None
+    left = len(found) - len(rows)
+    what = "backbone units" if layer == 0 else f"KAN nodes of layer {layer}"
+    return Table(
+        id=f"meaning-{layer}",
+        caption=f"What the {what} mean: the columns each one moves with",
+        columns=("Node", "#KAN 2.0", "Moves most with", "then", "then", "Over lags, last step on the left"),
+        rows=rows,
+        folded=layer == 0,
+        note="In brackets: share of the node's variance that is lost when the column is shuffled, and the lag at "
+        "which its gradient is largest." + (f" {left} nodes with a smaller score are left out." if left else ""),
+    )
+
+
+def _driver(top: tuple[Driver, ...], place: int) -> Name:
+    if place >= len(top):
+        return Name(text="–")
+    driver = top[place]
+    at = f", lag {driver.lag}" if driver.lag is not None else ""
+    return Name(text=f"{shorten(shown(driver.name), 40)} ({percent(driver.share)}{at})")
+
+
+def _node_profile(material: Material, layer: int, index: int) -> Bars | str:
+    attribution = material.analysis.attribution
+    if attribution is None or layer >= len(attribution.node_lags) or attribution.node_lags[layer].shape[1] < 2:
+        return "–"
+    profile = attribution.node_lags[layer][index].sum(1)
+    if len(profile) > 32:
+        profile = np.array([part.mean() for part in np.array_split(profile, 32)])
+    return Bars(values=tuple(float(v) for v in profile), label=f"largest at lag {int(profile.argmax())}")

@@ -1,0 +1,78 @@
+"""Section 7: where the inputs of each layer fell on the layer's own grid."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kaninterp.analysis.bundle import LayerRanges
+from kaninterp.render.blocks import Block, Section
+from kaninterp.render.cells import Cell, Extent, Name, Table, Zones
+from kaninterp.render.material import Material
+from kaninterp.render.wording import count, number, percent, shown
+
+__all__ = ["ranges_section"]
+
+MAX_ROWS = 160
+"""Rows are about 1 kB each."""
+FULL = 1 - 1e-12
+
+
+def ranges_section(material: Material) -> Section:
+    """One table per layer: zones, coverage, what was seen, and the same for reference data."""
+    blocks: tuple[Block, ...] = tuple(_table(material, i) for i in range(len(material.analysis.ranges)))
+    worst = min((float(r.trained.min()) for r in material.analysis.ranges if r.trained.size), default=1.0)
+    left = sum(int((r.trained < FULL).sum()) for r in material.analysis.ranges)
+    nodes = sum(r.trained.size for r in material.analysis.ranges)
+    lead = (
+        f"{left} of {count(nodes)} nodes leave their trained zone on this data; the lowest has {percent(worst)} of its "
+        "rows inside. Inside the trained zone an edge is what was learnt. In the fringe the spline fades out; in the "
+        "dead zone only the model's rule for outside values is left."
+    )
+    return Section(id="ranges", title="Ranges", lead=lead, blocks=blocks)
+
+
+def _table(material: Material, layer: int) -> Table:
+    ranges = material.analysis.ranges[layer]
+    order = np.lexsort((np.arange(len(ranges.trained)), ranges.coverage, ranges.trained))
+    rows = tuple(_row(material, ranges, layer, int(i)) for i in order[: MAX_ROWS // len(material.analysis.ranges)])
+    left = len(order) - len(rows)
+    columns: tuple[str, ...] = (
+        "Node",
+        "Trained / fringe / dead",
+        "#Trained",
+        "#Fringe",
+        "#Dead",
+        "#Coverage",
+        "Seen on the domain",
+    )
+    if ranges.reference is not None:
+        columns = (*columns, "#Trained in reference", "#Change")
+    return Table(
+        id=f"ranges-{layer}",
+        caption=f"Inputs of KAN layer {layer + 1}, furthest outside first",
+        columns=columns,
+        rows=rows,
+        note="Coverage: share of the knot intervals that at least one row visited. Strip: the box is the trained "
+        "zone, the bar what was seen." + (f" {left} nodes further inside are left out." if left else ""),
+    )
+
+
+def _row(material: Material, ranges: LayerRanges, layer: int, i: int) -> tuple[Cell, ...]:
+    trained, fringe, dead = float(ranges.trained[i]), float(ranges.fringe[i]), float(ranges.dead[i])
+    low, high = float(ranges.domain[i, 0]), float(ranges.domain[i, 1])
+    seen_low, seen_high = float(ranges.seen[i, 0]), float(ranges.seen[i, 1])
+    cells: tuple[Cell, ...] = (
+        Name(text=shown(material.analysis.trace.node_name(layer, i)), href=f"node-{layer}-{i}"),
+        Zones(trained=trained, fringe=fringe, dead=dead),
+        percent(trained),
+        percent(fringe),
+        percent(dead),
+        percent(float(ranges.coverage[i])),
+        Extent(domain=(low, high), seen=(seen_low, seen_high)),
+    )
+    if ranges.reference is None:
+        return cells
+    before = float(ranges.reference.trained[i])
+    points = 100 * (trained - before)
+    change = "0 points" if abs(points) < 0.05 else f"{number(points)} points"
+    return (*cells, percent(before), change)

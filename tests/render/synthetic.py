@@ -1,0 +1,409 @@
+"""Analysis objects of any shape, made of formulas: what the report is tested on without training a model."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from kaninterp.analysis.answers import Answer, answers
+from kaninterp.analysis.bundle import Analysis, LayerRanges, LayerScores, LayerStraightness
+from kaninterp.core import (
+    EdgeAblation,
+    EdgeMask,
+    EdgeTable,
+    Estimate,
+    Finding,
+    InputAblation,
+    InputAttribution,
+    LayerTrace,
+    ModelCard,
+    NodeTable,
+    PruneCost,
+    PrunePlan,
+    RangeTable,
+    RawTable,
+    Reason,
+    SurvivalCurve,
+    Trace,
+    Verdict,
+)
+
+GRID, ORDER, ROWS = 5, 3, 1752
+PLAN_THRESHOLD = 0.03
+
+PLACES = ("EWR", "JFK", "LGA")
+MEASURES = ("temp", "dewp", "humid", "wind_speed", "wind_u", "wind_v", "precip", "pressure")
+WEATHER = (*(f"{place}_{what}" for place in PLACES for what in MEASURES), *(f"noise_{i}" for i in range(4)))
+
+HOSTILE = (
+    "</script><script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "\"quoted\" & 'single' `tick`",
+    "שלום עולם",
+    "\u202eevil override",
+    "🌡️ temperature 🔥",
+    "x" * 300,
+    "42",
+    "",
+    "twin",
+    "twin",
+    "{{ 7*7 }} {% raw %}",
+    "line\nbreak\ttab\x00nul",
+    "温度と湿度の長い名前がここにあります",
+    "]]>--><!--",
+    "\ud800 lone",
+)
+
+
+def synthetic(
+    widths: tuple[int, ...],
+    *,
+    names: tuple[str, ...] | None = WEATHER,
+    lags: int = 24,
+    backbone: bool = True,
+    live_units: int | None = None,
+    loss: bool = True,
+    measured: bool = True,
+    seed: int = 0,
+    output_names: tuple[str, ...] | None = None,
+    reference: bool = True,
+) -> Analysis:
+    """Analysis of a made-up model: ``live_units`` leaves only so many head inputs with live edges."""
+    rng = np.random.default_rng(seed)
+    alive = _alive(widths, live_units, rng)
+    layers = tuple(_layer(a, rng) for a in alive)
+    scores = _scores(layers, widths, rng)
+    raw = None if names is None else _raw(names, lags, rng)
+    trace = Trace(
+        layers=layers,
+        outputs=_nodes(widths[-1], rng),
+        raw=raw,
+        output_names=output_names or tuple(f"temp_in_{6 * (i + 1)}h" for i in range(widths[-1])),
+        card=_card(widths, backbone),
+        data="DataFrame 1752 x 28, windows of 24",
+        data_fingerprints=("d" * 64,),
+    )
+    ablation = _ablation(names, widths, rng, loss) if names is not None and measured else None
+    return Analysis(
+        trace=trace,
+        ablation=ablation,
+        attribution=_attribution(names, lags, widths, ablation, rng) if ablation and names else None,
+        curve=_curve(ablation) if ablation else None,
+        edge_ablation=_edge_ablation(scores, alive, rng) if measured else None,
+        scores=scores,
+        ranges=tuple(_ranges(layer, rng, reference) for layer in layers),
+        straightness=tuple(_straight(layer, rng) for layer in layers),
+        verdicts=_verdicts(ablation) if ablation else (),
+        plan=_plan(alive, scores, layers, names, ablation),
+        findings=_findings(names),
+    )
+
+
+def cost_of(analysis: Analysis) -> PruneCost:
+    plan = analysis.plan
+    kept = int(plan.inputs.sum())
+    return PruneCost(
+        loss="mse",
+        rows=1752,
+        before=Estimate(value=0.0824, low=0.0761, high=0.0893),
+        after=Estimate(value=0.0831, low=0.0766, high=0.0902),
+        difference=Estimate(value=0.0007, low=-0.0003, high=0.0018),
+        inputs=(len(plan.input_names), kept),
+        edges=(plan.mask.size, plan.mask.count),
+        nodes=(sum(plan.mask.widths), sum(int(n.sum()) for n in plan.mask.nodes())),
+        parameters=(10017, 4125),
+        largest_gap=2.4e-7,
+    )
+
+
+def answers_of(analysis: Analysis) -> tuple[Answer, ...]:
+    return answers(analysis, cost_of(analysis))
+
+
+def _alive(widths, live_units, rng):
+    layers = [rng.random((d, s)) > 0.06 for s, d in pairwise(widths)]
+    if live_units is not None:
+        layers[0][:, rng.permutation(widths[0])[live_units:]] = False
+        layers[0][:, layers[0].any(0)] = True
+    for layer in layers[1:]:
+        layer[:] = True
+    return layers
+
+
+def _nodes(n, rng):
+    mean, std = rng.normal(0, 0.2, n), rng.uniform(0.1, 0.5, n)
+    return NodeTable(count=ROWS, mean=mean, m2=std**2 * ROWS, low=mean - 3 * std, high=mean + 3 * std)
+
+
+def _layer(alive, rng):
+    dst, src = alive.shape
+    low, high = -1.0 - rng.random(src) * 0.2, 1.0 + rng.random(src) * 0.2
+    knots = np.linspace(low, high, GRID + 1).T
+    step = (high - low) / GRID
+    curve_x = np.linspace(low - ORDER * step, high + ORDER * step, 67).T
+    scale = alive * rng.lognormal(-1.6, 1.1, (dst, src)) / np.sqrt(src)
+    shape = rng.integers(0, 5, (dst, src, 1))
+    x = np.broadcast_to(curve_x[None], (dst, src, 67))
+    phase = rng.uniform(-1, 1, (dst, src, 1))
+    curves = np.choose(
+        shape, [x, np.sin(2.4 * x + phase), x**2 - 0.4, np.tanh(3 * (x - 0.4 * phase)), np.exp(-3 * (x + phase) ** 2)]
+    )
+    curves = scale[..., None] * curves * np.where(phase > 0, 1, -1)
+    inside = rng.multinomial(int(ROWS * 0.97), rng.dirichlet(np.ones(GRID)), src)
+    rest = ROWS - inside.sum(1)
+    outside = np.stack([0 * rest, rest // 2, rest - rest // 2, 0 * rest], 1)
+    outside[0], inside[0] = (ROWS // 3, ROWS // 8, 0, 0), 0
+    inside[0, 0] = ROWS - outside[0].sum()
+    mean = curves[..., 20:48].mean(-1)
+    std = curves[..., 20:48].std(-1)
+    return LayerTrace(
+        inputs=NodeTable(
+            count=ROWS, mean=np.zeros(src), m2=np.full(src, 0.1 * ROWS), low=low * 0.8, high=high * (1.05)
+        ),
+        ranges=RangeTable(knots=knots, order=ORDER, intervals=inside, outside=outside),
+        edges=EdgeTable(
+            count=ROWS,
+            mean=mean,
+            m2=std**2 * ROWS,
+            with_output=std * ROWS * 0.1,
+            with_input=std * ROWS * 0.1,
+            alive=alive,
+            bias=rng.normal(0, 0.1, dst),
+            curve_x=curve_x,
+            curves=curves,
+            base_curves=0.2 * curves,
+        ),
+    )
+
+
+def _scores(layers, widths, rng):
+    result = []
+    n_out = widths[-1]
+    weight = np.eye(n_out)
+    for layer in reversed(layers):
+        strength = layer.edges.strength
+        share = strength**2 / np.maximum((strength**2).sum(1, keepdims=True), 1e-30)
+        share = share * np.where((rng.random(share.shape) < 0.3) & (share < 0.05), -0.5, 1.0)
+        total = share.sum(1, keepdims=True)
+        share = np.where(total == 0, 0.0, share / np.where(total == 0, 1, total))
+        path = weight[:, :, None] * share[None]
+        kan2 = np.sqrt(np.abs(path))
+        norm = strength * rng.lognormal(0, 0.35, strength.shape)
+        result.append(
+            LayerScores(
+                norm=norm,
+                strength=strength,
+                share=share,
+                kan2=kan2,
+                path=path,
+                nodes_kan2=kan2.sum(1),
+                nodes_path=path.sum(1),
+            )
+        )
+        weight = path.sum(1)
+    return tuple(reversed(result))
+
+
+def _raw(names, lags, rng):
+    f = len(names)
+    mix = rng.normal(size=(f, f)) * 0.3 + np.eye(f)
+    return RawTable(names=names, nodes=_nodes(f, rng), co=mix @ mix.T * ROWS, lags=lags)
+
+
+def _card(widths, backbone):
+    return ModelCard(
+        model="Hybrid" if backbone else "KANHead",
+        head="KANHead",
+        path="head" if backbone else "",
+        fingerprint="a" * 64,
+        parameters=10017,
+        head_parameters=1305,
+        widths=widths,
+        node_ids=tuple(tuple(range(n)) for n in widths),
+        options=(("grid", "5"), ("order", "3"), ("dtype", "float32"), ("device", "cpu")),
+    )
+
+
+def _ablation(names, widths, rng, loss):
+    f = len(names)
+    change = np.sort(rng.lognormal(-5.4, 1.3, f))[::-1].copy()
+    change[f // 3 :] = rng.normal(0, 2e-4, f - f // 3)
+    reads = np.ones(f, bool)
+    reads[-3:] = False
+    change[~reads] = 0.0
+    width = np.where(reads, 3e-4 + 0.15 * np.abs(change), 0.0)
+    use = np.sqrt(np.maximum(change, 1e-7))
+    shares = []
+    for n in widths:
+        share = rng.dirichlet(np.full(f, 0.4), n) * use
+        shares.append(share / share.sum(1, keepdims=True))
+    return InputAblation(
+        names=names,
+        loss="mse" if loss else "output change",
+        rows=ROWS,
+        block=24,
+        repeats=5,
+        base=Estimate(value=0.0824, low=0.0761, high=0.0893),
+        change=change,
+        low=change - width,
+        high=change + width,
+        p_value=np.where(change - width > 0, 0.001, 0.4),
+        reads=reads,
+        norms=np.where(reads, rng.uniform(0.1, 1.2, f), 0.0),
+        node_shares=tuple(s * reads * 0.93 for s in shares),
+    )
+
+
+def _attribution(names, lags, widths, ablation, rng):
+    f, o = len(names), widths[-1]
+    decay = np.exp(-np.arange(lags)[:, None] / rng.uniform(1, 12, f))
+    weight = np.sqrt(np.maximum(ablation.change, 0)) + 0.002 * ablation.reads
+    magnitude = np.broadcast_to(decay * weight, (2, o, lags, f)) * rng.uniform(0.8, 1.2, (2, o, lags, f))
+    node_lags = tuple(
+        decay * s[:, None, :] * rng.uniform(0.7, 1.3, (n, lags, f))
+        for s, n in zip(ablation.node_shares, widths, strict=True)
+    )
+    return InputAttribution(
+        names=names,
+        rows=256,
+        baselines=("mean of the data", "zeros"),
+        signed=magnitude * rng.choice([-1, 1], (1, 1, 1, f)),
+        magnitude=magnitude,
+        residual=np.full((2, o), 0.004),
+        perturbation=magnitude.mean((0, 2)) * 3,
+        node_lags=node_lags,
+    )
+
+
+def _curve(ablation):
+    order = np.argsort(-ablation.change, kind="stable")
+    f = len(order)
+    loss = 0.0824 + 0.9 * np.exp(-np.arange(f + 1) / max(f / 12, 0.5))
+    return SurvivalCurve(order=order, loss=loss, low=loss * 0.93, high=loss * 1.08, chosen=min(f, max(1, f // 3)))
+
+
+def _edge_ablation(scores, alive, rng):
+    change = tuple(
+        np.where(a, s.strength**2 * rng.lognormal(0, 0.9, a.shape), 0.0) for s, a in zip(scores, alive, strict=True)
+    )
+    return EdgeAblation(loss="mse", rows=512, base=0.08, change=change)
+
+
+def _ranges(layer, rng, reference, inner=False):
+    zones = layer.ranges.zones
+    here = LayerRanges(
+        trained=zones[:, 0],
+        fringe=zones[:, 1],
+        dead=zones[:, 2],
+        coverage=layer.ranges.coverage,
+        domain=layer.ranges.knots[:, [0, -1]],
+        seen=np.stack([layer.inputs.low, layer.inputs.high], 1),
+    )
+    if inner or not reference:
+        return here
+    other = _ranges(layer, rng, False, inner=True)
+    moved = np.clip(other.trained + 0.02, 0, 1)
+    return LayerRanges(
+        trained=here.trained,
+        fringe=here.fringe,
+        dead=here.dead,
+        coverage=here.coverage,
+        domain=here.domain,
+        seen=here.seen,
+        reference=LayerRanges(
+            trained=moved,
+            fringe=1 - moved,
+            dead=0 * moved,
+            coverage=other.coverage,
+            domain=other.domain,
+            seen=other.seen,
+        ),
+    )
+
+
+def _straight(layer, rng):
+    r2 = rng.beta(2, 0.6, layer.edges.alive.shape) * layer.edges.alive
+    cause = tuple(
+        tuple("masked" if not a else "linear" if r > 0.99 else "" for a, r in zip(row, rs, strict=True))
+        for row, rs in zip(layer.edges.alive, r2, strict=True)
+    )
+    return LayerStraightness(linear_r2=r2, cause=cause, straight=r2 > 0.99)
+
+
+def _verdicts(ablation):
+    result = []
+    for i, name in enumerate(ablation.names):
+        if not ablation.reads[i]:
+            kind, cause, text = "drop", "zero-weight", "The model cannot read this column: its weights are exactly 0."
+        elif ablation.low[i] > 0:
+            kind, cause = "keep", "needed"
+            text = f"Shuffling it raises the loss by {ablation.change[i]:.3g} (p = {ablation.p_value[i]:.2g})."
+        elif i % 5 == 0:
+            kind, cause = "tentative", "weak"
+            text = f"Weak: the loss rises by {ablation.change[i]:.3g}, and the interval reaches below 0."
+        else:
+            kind, cause = "drop", "noise"
+            text = f"No different from noise: loss change {ablation.change[i]:.2g}, p = {ablation.p_value[i]:.2g}."
+        twins = ((ablation.names[(i + 8) % len(ablation.names)], 0.97),) if i % 4 == 0 else ()
+        result.append(Verdict(index=i, name=name, survives=kind, cause=cause, text=text, substitutes=twins))
+    return tuple(result)
+
+
+def _plan(alive, scores, layers, names, ablation):
+    keep, reasons = [], []
+    for i, (a, s) in enumerate(zip(alive, scores, strict=True)):
+        score = s.kan2.max(0)
+        kept = a & (score >= PLAN_THRESHOLD)
+        keep.append(kept)
+        reasons += [
+            Reason(
+                kind="edge",
+                place=(i, int(d), int(c)),
+                score=float(score[d, c]),
+                threshold=PLAN_THRESHOLD,
+                text=f"kan2 {score[d, c]:.3g}, threshold {PLAN_THRESHOLD}",
+            )
+            for d, c in np.argwhere(a & ~kept)
+        ]
+    verdicts = _verdicts(ablation) if ablation else ()
+    inputs = np.array([v.survives != "drop" for v in verdicts], bool) if verdicts else np.ones(len(names or ()), bool)
+    return PrunePlan(
+        mask=EdgeMask(layers=tuple(keep)),
+        constants=tuple(layer.edges.mean for layer in layers),
+        input_names=names or (),
+        inputs=inputs,
+        fill=np.zeros(len(names or ())),
+        reasons=tuple(reasons),
+        fingerprint="a" * 64,
+    )
+
+
+def _findings(names):
+    first = names[0] if names else "unit 0"
+    return (
+        Finding(
+            code="out-of-grid",
+            severity="problem",
+            claim=f"The unit fed by {first} leaves the grid in 46 % of the rows.",
+            evidence="unit 0: trained 54 %, fringe 13 %, dead 33 % of 1752 rows.",
+            advice="Call head.update() on this data, or widen the domain before training on.",
+            section="ranges",
+        ),
+        Finding(
+            code="twins",
+            severity="caution",
+            claim="Two inputs that survive carry much the same signal (correlation 0.97).",
+            evidence="EWR_temp and LGA_temp: r = 0.97 over 1752 rows.",
+            advice="Drop one of them, refit, and compare the loss.",
+            section="inputs",
+        ),
+        Finding(
+            code="unused-grid",
+            severity="note",
+            claim="3 units use less than half of their grid.",
+            evidence="Coverage 40 % for units 3, 7 and 12.",
+            advice="Fewer grid intervals would do.",
+            section="ranges",
+        ),
+    )
