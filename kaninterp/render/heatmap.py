@@ -67,10 +67,10 @@ def _cells(
     ]
     sets: dict[str, list[list[str]]] = {}
     for reading, values in zip(figure.readings, edges.readings, strict=True):
-        top = max((abs(values[i] or 0.0) for i in here), default=0.0)
+        top = max((max(values[i] or 0.0, 0.0) for i in here), default=0.0)
         paths: list[list[str]] = [[] for _ in range(STEPS)]
         for i in here:
-            level = (abs(values[i] or 0.0) / top) ** reading.power if top > 0 else 0.0
+            level = (max(values[i] or 0.0, 0.0) / top) ** reading.power if top > 0 else 0.0
             paths[min(int(level * STEPS), STEPS - 1)].append(
                 f"M{column_of[edges.src[i]]} {row_of[edges.dst[i]]}h1v1h-1z"
             )

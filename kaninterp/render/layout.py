@@ -10,7 +10,7 @@ from .wording import columns_of
 __all__ = ["FIGURE_WIDTH", "LABEL_MOST", "PILL", "Layout", "Spot", "node_id", "place"]
 
 FIGURE_WIDTH = 1120
-LABEL_MOST = 20
+LABEL_MOST = 24
 """Names are cut to this many character cells in the figure."""
 CELL = 7.6
 PROFILE = 74

@@ -31,11 +31,14 @@ def network_svg(figure: NetworkFigure) -> Markup:
 
 
 def edge_levels(figure: NetworkFigure, i: int) -> dict[str, float]:
-    """Level 0..1 of edge ``i`` in each reading: its score over the one at full width, to the power of the reading."""
+    """Level 0..1 of edge ``i`` in each reading: its score over the one at full width, to the power of the reading.
+
+    A score below zero (removing the edge lowers the loss) is drawn like 0.
+    """
     levels = {}
     for reading, column in zip(figure.readings, figure.edges.readings, strict=True):
         value, top = column[i], reading.scale[figure.edges.layer[i]]
-        levels[reading.key] = min(abs(value) / top, 1.0) ** reading.power if value is not None and top > 0 else 0.0
+        levels[reading.key] = min(max(value, 0.0) / top, 1.0) ** reading.power if value is not None and top > 0 else 0.0
     return levels
 
 
@@ -80,7 +83,9 @@ def _node(spot: Spot, figure: NetworkFigure, layout: Layout) -> Markup:
     else:
         body = _pill_body(spot, figure, layout)
     content = Markup("").join([*body, tag("title", label)])
-    return tag("a", content, id=node_id(node), href=_target(node, figure), class_=f"n {node.verdict}".strip(), aria_label=label)
+    return tag(
+        "a", content, id=node_id(node), href=_target(node, figure), class_=f"n {node.verdict}".strip(), aria_label=label
+    )
 
 
 def _target(node: Node, figure: NetworkFigure) -> str:

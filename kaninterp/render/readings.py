@@ -89,7 +89,7 @@ def readings(analysis: Analysis) -> tuple[Reading, ...]:
 
 
 def _scales(alive: list[Array], *, shared: bool) -> tuple[float, ...]:
-    tops = [float(np.nanmax(np.abs(a))) if a.size and np.isfinite(a).any() else 0.0 for a in alive]
+    tops = [max(float(np.nanmax(a)), 0.0) if a.size and np.isfinite(a).any() else 0.0 for a in alive]
     return tuple(max(tops) for _ in tops) if shared else tuple(tops)
 
 
@@ -139,7 +139,7 @@ def agreement(analysis: Analysis) -> tuple[Agreement, ...]:
     for left, right in combinations([key for key in KEYS if values[key] is not None], 2):
         found = []
         for index, layer in enumerate(analysis.trace.layers):
-            a, b = (np.abs(values[k][index][layer.edges.alive]) for k in (left, right))  # type: ignore[index]
+            a, b = (values[k][index][layer.edges.alive] for k in (left, right))  # type: ignore[index]
             both = np.isfinite(a) & np.isfinite(b)
             rho = spearman(a[both], b[both]) if both.sum() >= FEW_EDGES else math.nan
             if not math.isnan(rho):

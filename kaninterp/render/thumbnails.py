@@ -30,10 +30,20 @@ def groups(figure: NetworkFigure) -> list[Group]:
     rank = {(n.layer, n.index): (-n.layer, -n.weight, n.index) for n in figure.nodes}
     known = sorted((key for key in members if key in rank), key=lambda key: rank[key])
     return [
-        (layer, dst, tuple(ids), max(max(abs(edges.low[i]), abs(edges.high[i])) for i in ids))
+        (layer, dst, tuple(ids), max(_reach(figure, i) for i in ids))
         for layer, dst in known
         for ids in [members[layer, dst]]
     ]
+
+
+def _reach(figure: NetworkFigure, i: int) -> float:
+    """How far edge ``i`` goes from its mean where the data are; what lies outside is cut off by the frame."""
+    edges = figure.edges
+    points = curve_points(edges.curve[i])
+    _, seen, _ = _parts(points, figure.axes[edges.layer[i]], edges.src[i])
+    heights = [(BASE - y) / (BASE - TOP) for _, y in (seen or points)]
+    span = edges.high[i] - edges.low[i]
+    return max(abs(edges.low[i] + span * h) for h in heights)
 
 
 def symbols(figure: NetworkFigure) -> Markup:

@@ -17,6 +17,7 @@ from kaninterp.render.layout import place
 from kaninterp.render.network import edge_levels, network_svg
 from kaninterp.render.ruler import ruler
 from kaninterp.render.svg import bars_path, polyline, tag
+from kaninterp.render.thumbnails import groups, thumbnail
 from kaninterp.render.wording import columns_of, number, percent, shorten, shown
 from tests.render.synthetic import synthetic
 
@@ -139,3 +140,29 @@ def test_ruler_marks_threshold_and_noise():
     x = float(re.search(r'd="M([\d.]+) 26V52"', drawing).group(1))
     assert x == pytest.approx(16 + 594 * 0.03 / 0.8, abs=0.1)
     assert math.isclose(float(re.search(r'width="([\d.]+)" height="20"', drawing).group(1)), 594 * 0.125, abs_tol=0.1)
+
+
+def test_an_edge_whose_removal_helps_is_drawn_like_zero():
+    from dataclasses import replace
+
+    figure = figure_of(widths=(8, 4, 1))
+    keys = [reading.key for reading in figure.readings]
+    columns = list(figure.edges.readings)
+    columns[keys.index("loss")] = tuple(-1.0 for _ in columns[0])
+    helped = replace(figure, edges=replace(figure.edges, readings=tuple(columns)))
+    assert {edge_levels(helped, i)["loss"] for i in range(len(helped.edges))} == {0.0}
+
+
+def test_shared_axis_holds_the_part_of_every_curve_where_the_data_are():
+    figure = figure_of(widths=(16, 8, 1))
+    for _, _, ids, half in groups(figure):
+        assert half > 0
+        for i in ids:
+            k, m = re.search(r"--k:([\d.]+);--m:(-?[\d.]+)px", str(thumbnail(figure, i, half))).groups()
+            thick = re.search(r'd="M(-?\d+) (-?\d+)l([^"]*)" class="v"', str(thumbnail(figure, i, half)))
+            y, lowest, highest = int(thick.group(2)), int(thick.group(2)), int(thick.group(2))
+            for step in [int(n) for n in re.findall(r"-?\d+", thick.group(3))][1::2]:
+                y += step
+                lowest, highest = min(lowest, y), max(highest, y)
+            assert float(k) * lowest + float(m) >= 12 - 1.5
+            assert float(k) * highest + float(m) <= 148 + 1.5

@@ -168,7 +168,7 @@ def _tentative_check(material: Material) -> Check | None:
         return None
     open_ones = sum(v.survives == "tentative" for v in verdicts)
     text = (
-        f"{open_ones} of {len(verdicts)} inputs are tentative: this data cannot decide them."
+        f"Tentative, because this data cannot decide: {open_ones} of {len(verdicts)} inputs."
         if open_ones
         else f"Every one of {len(verdicts)} inputs could be decided."
     )

@@ -148,7 +148,7 @@ def _example(figure: NetworkFigure, worst: Agreement) -> str:
         return ""
     ranks = []
     for key in (worst.left, worst.right):
-        sizes = np.array([abs(edges.readings[keys.index(key)][i] or 0.0) for i in here])
+        sizes = np.array([edges.readings[keys.index(key)][i] or 0.0 for i in here])
         ranks.append(np.argsort(np.argsort(-sizes, kind="stable"), kind="stable") + 1)
     pick = int(np.abs(ranks[0] - ranks[1]).argmax())
     places = {(n.layer, n.index): n.name for n in figure.nodes}

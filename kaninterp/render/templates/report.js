@@ -107,7 +107,7 @@
     var picked = document.querySelector("input[name=reading]:checked").value;
     var r = net.readings.findIndex(function (reading) { return reading.key === picked; });
     var value = edges.readings[r][i], top = net.readings[r].scale[edges.layer[i]];
-    return value === null || !(top > 0) ? 0 : Math.abs(value) / top;
+    return value === null || !(top > 0) ? 0 : Math.max(value, 0) / top;
   }
   function filter() {
     var limit = Number(fade.value) / 100;
