@@ -91,8 +91,7 @@ class Batches:
             yield batch
         if not start:
             raise DataError(
-                f"{self.kind}: this pass yielded no batch, though an earlier look at the data did; an "
-                "iterator that is "
+                f"{self.kind}: this pass yielded no batch, though an earlier look at the data did; an iterator that is "
                 "used up cannot be read again. Pass a list, a DataLoader, a Dataset or arrays."
             )
 
@@ -106,9 +105,8 @@ class Batches:
         """
         if self._source.once is not None:
             raise DataError(
-                f"a second pass over the data is needed, and {self._source.once} can be read only once; "
-                "pass a list, "
-                "a DataLoader, a Dataset or arrays."
+                f"a second pass over the data is needed, and {self._source.once} can be read only once; pass a list, a "
+                "DataLoader, a Dataset or arrays."
             )
         return self
 

@@ -85,9 +85,7 @@ def as_block(data: object, *, target: object = None, what: str = "data") -> Bloc
     keys: tuple[str, ...] | None = None
     if isinstance(inputs, Mapping):
         keys = _argument_names(inputs, what)
-        columns = tuple(
-            as_column(value, what=f"{what}[{key!r}]", integers=True) for key, value in inputs.items()
-        )
+        columns = tuple(as_column(value, what=f"{what}[{key!r}]", integers=True) for key, value in inputs.items())
     elif isinstance(inputs, Windows):
         columns = (Column(values=inputs.X, names=inputs.names),)
     elif isinstance(inputs, tuple | list):
@@ -112,9 +110,7 @@ def _separated(data: object, target: object, what: str) -> tuple[Any, Any, str]:
         )
     if isinstance(data, Windows):
         if target is not None and target is not data.y:
-            raise InputTypeError(
-                f"{what}: windows bring their own target {data.target_name!r}; leave target out."
-            )
+            raise InputTypeError(f"{what}: windows bring their own target {data.target_name!r}; leave target out.")
         return data, data.y, what
     if isinstance(data, pd.DataFrame) and _is_label(target):
         return (*_without_columns(data, target), what)
@@ -124,8 +120,8 @@ def _separated(data: object, target: object, what: str) -> tuple[Any, Any, str]:
         return {key: value for key, value in data.items() if key != target}, data[target], what
     if _is_label(target):
         raise InputTypeError(
-            f"target={target!r}: only a DataFrame or a dict has named parts, got {describe(data)}; "
-            "pass the target's values instead."
+            f"target={target!r}: only a DataFrame or a dict has named parts, got {describe(data)}; pass the target's "
+            "values instead."
         )
     if not (is_columnar(data) or isinstance(data, Mapping | tuple | list)):
         raise InputTypeError(f"{what}: expected {ALLOWED}, got {describe(data)}.")
@@ -139,8 +135,8 @@ def _unpaired(pair: Sequence[Any], target: object, what: str) -> tuple[Any, Any]
         return pair[0], target
     if len(pair) != 2:
         raise InputTypeError(
-            f"{what}: expected {ALLOWED}, got {parts}; several inputs belong together: ((x1, x2), y). "
-            "A sequence of batches is passed as a list."
+            f"{what}: expected {ALLOWED}, got {parts}; several inputs belong together: ((x1, x2), y). A sequence of "
+            "batches is passed as a list."
         )
     if target is not None and not _is_label(target):
         raise InputTypeError(f"{what}: got {parts} and target= as well; give the target once.")
@@ -189,6 +185,6 @@ def _check_same_index(inputs: object, answer: object) -> None:
     left, right = pandas_index(inputs), pandas_index(answer)
     if left is not None and right is not None and not left.equals(right):
         raise DataError(
-            "the row labels of the inputs and of the target differ; align them first (y = y.loc[X.index]) or "
-            "drop the labels (reset_index(drop=True)) when position is what counts."
+            "the row labels of the inputs and of the target differ; align them first (y = y.loc[X.index]) or drop the "
+            "labels (reset_index(drop=True)) when position is what counts."
         )

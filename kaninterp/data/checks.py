@@ -42,11 +42,7 @@ def check_batch(batch: Batch, first: Batch, names: tuple[tuple[str, ...], ...], 
         if not _all_finite(tensor):
             raise DataError(_not_finite(tensor, columns, start))
     if batch.target is not None and not _all_finite(batch.target):
-        columns = (
-            ("target",)
-            if batch.target.ndim == 1
-            else tuple(f"target {i}" for i in range(batch.target.shape[-1]))
-        )
+        columns = ("target",) if batch.target.ndim == 1 else tuple(f"target {i}" for i in range(batch.target.shape[-1]))
         raise DataError(_not_finite(batch.target, columns, start))
 
 
@@ -62,9 +58,8 @@ def check_same_device(batch: Batch, model: nn.Module) -> None:
     data = {str(tensor.device) for tensor in batch.inputs}
     if "meta" in found | data:
         raise StateError(
-            f"the model is on {sorted(found)} and the data on {sorted(data)}: tensors on 'meta' hold no "
-            "numbers; "
-            "load or create them on a real device first (model.to_empty and load_state_dict)."
+            f"the model is on {sorted(found)} and the data on {sorted(data)}: tensors on 'meta' hold no numbers; load "
+            "or create them on a real device first (model.to_empty and load_state_dict)."
         )
     if found and not found & data:
         raise StateError(
@@ -105,19 +100,17 @@ def _tensors_of(model: nn.Module) -> Iterable[Tensor]:
 def _check_layout(batch: Batch, first: Batch, start: int | None) -> None:
     if batch.keys != first.keys or len(batch.inputs) != len(first.inputs):
         raise ShapeError(
-            f"{_which(start)} has inputs {batch.keys or len(batch.inputs)}, "
-            f"the first one had {first.keys or len(first.inputs)}."
+            f"{_which(start)} has inputs {batch.keys or len(batch.inputs)}, the first one had "
+            f"{first.keys or len(first.inputs)}."
         )
     if (batch.target is None) != (first.target is None):
-        raise ShapeError(
-            f"some batches have a target and some have none (first difference: {_which(start)})."
-        )
+        raise ShapeError(f"some batches have a target and some have none (first difference: {_which(start)}).")
     for k, (tensor, model) in enumerate(zip(batch.inputs, first.inputs, strict=True)):
         if tensor.ndim != model.ndim or width(tensor) != width(model):
             name = batch.keys[k] if batch.keys else f"input {k}"
             raise ShapeError(
-                f"{name}: {_which(start)} has shape {tuple(tensor.shape)}, the first one "
-                f"{tuple(model.shape)}; rank and number of columns must stay the same."
+                f"{name}: {_which(start)} has shape {tuple(tensor.shape)}, the first one {tuple(model.shape)}; rank "
+                "and number of columns must stay the same."
             )
 
 
@@ -137,8 +130,8 @@ def _not_finite(tensor: Tensor, columns: tuple[str, ...], start: int | None) -> 
     more = f" and {len(counts) - MAX_NAMED} more columns" if len(counts) > MAX_NAMED else ""
     where = "" if start is None else f"; first at row {start + int(rows[0])}"
     return (
-        f"missing or infinite values in {listed}{more}{where}. "
-        "Fill them (frame.interpolate, frame.fillna) or drop those rows."
+        f"missing or infinite values in {listed}{more}{where}. Fill them (frame.interpolate, frame.fillna) or drop "
+        "those rows."
     )
 
 

@@ -55,8 +55,8 @@ def name_columns(
         part = tuple(flat[start : start + len(names)])
         if known[k] is not None and part != names:
             raise NamesError(
-                f"names: the DataFrame has its own, {list(names)}, and the ones given say {list(part)}; "
-                "rename its columns (frame.rename) or leave names out."
+                f"names: the DataFrame has its own, {list(names)}, and the ones given say {list(part)}; rename its "
+                "columns (frame.rename) or leave names out."
             )
         parts.append(part)
         start += len(names)

@@ -80,14 +80,12 @@ def as_column(data: object, *, what: str, integers: bool = False) -> Column:
     if isinstance(data, pd.Series):
         raise ShapeError(f"{what}: a Series has no columns; pass series.to_frame() for a single raw column.")
     if not isinstance(data, Tensor | np.ndarray):
-        raise InputTypeError(
-            f"{what}: expected a tensor, a numpy array or a DataFrame, got {describe(data)}."
-        )
+        raise InputTypeError(f"{what}: expected a tensor, a numpy array or a DataFrame, got {describe(data)}.")
     is_index = _check_numbers(data, what, integers=integers)
     if data.ndim < (1 if integers or is_index else 2):
         raise ShapeError(
-            f"{what}: expected rows x columns (or rows x time x columns), got {describe(data)}; "
-            "a single raw column is x[:, None], a single row is x[None]."
+            f"{what}: expected rows x columns (or rows x time x columns), got {describe(data)}; a single raw column is "
+            "x[:, None], a single row is x[None]."
         )
     return Column(values=data, names=None)
 
@@ -136,9 +134,7 @@ def describe(data: object) -> str:
     if isinstance(data, pd.DataFrame):
         return f"DataFrame {data.shape[0]} x {data.shape[1]}"
     if isinstance(data, dict):
-        return "dict with " + (
-            ", ".join(f"{key!r}: {describe(value)}" for key, value in data.items()) or "no keys"
-        )
+        return "dict with " + (", ".join(f"{key!r}: {describe(value)}" for key, value in data.items()) or "no keys")
     return f"a {type(data).__name__}"
 
 
@@ -171,9 +167,7 @@ def _label_values(frame: pd.DataFrame, what: str) -> npt.NDArray[Any]:
     is_bool = all(pd.api.types.is_bool_dtype(kind) for kind in frame.dtypes)
     if is_bool or all(pd.api.types.is_integer_dtype(kind) for kind in frame.dtypes):
         if frame.isna().to_numpy().any():
-            raise DataError(
-                f"{what}: {int(frame.isna().to_numpy().sum())} labels are missing; drop those rows."
-            )
+            raise DataError(f"{what}: {int(frame.isna().to_numpy().sum())} labels are missing; drop those rows.")
         return frame.to_numpy(dtype=np.bool_ if is_bool else np.int64)
     return frame.to_numpy(dtype=np.float64, na_value=np.nan)
 
@@ -186,16 +180,14 @@ def _check_table(frame: pd.DataFrame, what: str) -> None:
     ]
     if wrong:
         raise InputTypeError(
-            f"{what}: these columns are not numbers: {', '.join(wrong)}; drop or encode them first "
-            "(pandas.get_dummies for categories, a number of hours or days for dates)."
+            f"{what}: these columns are not numbers: {', '.join(wrong)}; drop or encode them first (pandas.get_dummies "
+            "for categories, a number of hours or days for dates)."
         )
 
 
 def _table_names(frame: pd.DataFrame, what: str) -> tuple[str, ...]:
     labels: list[object] = list(frame.columns)
-    names = tuple(
-        ".".join(str(part) for part in label) if isinstance(label, tuple) else str(label) for label in labels
-    )
+    names = tuple(".".join(str(part) for part in label) if isinstance(label, tuple) else str(label) for label in labels)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise NamesError(f"{what}: duplicated column names {twice}; every raw input needs its own name.")

@@ -89,17 +89,11 @@ def join(parts: list[Batch]) -> Batch:
     """Join several batches to one."""
     if len(parts) == 1:
         return parts[0]
-    target = (
-        None
-        if parts[0].target is None
-        else torch.cat([part.target for part in parts if part.target is not None])
-    )
+    target = None if parts[0].target is None else torch.cat([part.target for part in parts if part.target is not None])
     inputs = tuple(torch.cat(tensors) for tensors in zip(*(part.inputs for part in parts), strict=True))
     return Batch(inputs=inputs, keys=parts[0].keys, target=target)
 
 
-def _smallest(
-    held: list[Batch], keys: npt.NDArray[np.float64], n: int
-) -> tuple[list[Batch], npt.NDArray[np.float64]]:
+def _smallest(held: list[Batch], keys: npt.NDArray[np.float64], n: int) -> tuple[list[Batch], npt.NDArray[np.float64]]:
     stay = np.sort(np.argsort(keys)[:n])
     return [join(held).rows(torch.from_numpy(stay))], keys[stay]

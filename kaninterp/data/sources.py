@@ -110,8 +110,10 @@ class Samples:
 class Stream:
     """Batches made elsewhere (DataLoader, list, generator), taken in their own order and size.
 
-    The first look at the data (for names and shapes) opens the first pass and keeps it open, so that a
-    one-shot iterator loses nothing; it draws no global random numbers.
+    `again` says that every pass can be opened anew for certain (DataLoader, list).
+
+    The first look at the data (for names and shapes) draws no global random numbers. Where a pass may not come again
+    it opens the first pass and keeps it open, so that an iterator loses nothing.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class Stream:
         kind: str,
         n_rows: int | None = None,
         once: str | None = None,
+        again: bool = False,
         target: object = None,
     ) -> None:
         self.kind = kind
@@ -128,17 +131,22 @@ class Stream:
         self.once = once
         self._target = _key_only(target, kind)
         self._opened = opened
+        self._again = again
         self._started: tuple[Any, Iterator[Any]] | None = None
         self._passes = 0
 
     def first(self, size: int, dtype: torch.dtype | None) -> tuple[Batch, Names]:
-        """Return the first batch and the names known; the pass it opens is the next one of `batches`."""
+        """Return the first batch and the names known."""
         if self._started is None:
             self._check_pass()
             with preserved_rng():
                 items = self._opened(size)
-                self._started = next(items, None), items
-        block = self._block(self._started[0], 0)
+                started = next(items, None), items
+            # a pass opened here has drawn its order already: going on with it would repeat that order later
+            self._started = None if self._again else started
+        else:
+            started = self._started
+        block = self._block(started[0], 0)
         return block.take(slice(None), dtype), block.known_names
 
     def batches(self, size: int, dtype: torch.dtype | None) -> Iterator[Batch]:
@@ -153,9 +161,8 @@ class Stream:
     def _check_pass(self) -> None:
         if self.once and self._passes:
             raise DataError(
-                f"the data are {self.once} that can be read once, and it has been read; pass a list, a "
-                "DataLoader, "
-                "a Dataset or arrays when a second pass is needed."
+                f"the data are {self.once} that can be read once, and it has been read; pass a list, a DataLoader, a "
+                "Dataset or arrays when a second pass is needed."
             )
 
     def _block(self, item: Any, number: int) -> Block:
@@ -171,7 +178,8 @@ def as_source(data: Any, target: object) -> Source:
     if isinstance(data, DataLoader):
         loader: Iterable[Any] = data
         kind = f"DataLoader of {_length(data)} batches"
-        return Stream(lambda _: iter(loader), kind=kind, n_rows=_loader_rows(data), target=target)
+        again = not isinstance(data.dataset, IterableDataset)
+        return Stream(lambda _: iter(loader), kind=kind, n_rows=_loader_rows(data), again=again, target=target)
     if isinstance(data, IterableDataset):
         dataset: Iterable[Any] = data
         return Stream(lambda size: _collated(iter(dataset), size), kind=type(data).__name__, target=target)
@@ -193,13 +201,13 @@ def _listed(batches: list[Any], target: object) -> Stream:
     """Read a list as a sequence of batches; count its rows where that costs nothing."""
     if batches and all(is_columnar(item) and item.ndim < 2 for item in batches):
         raise ShapeError(
-            f"data: a list is read as a list of batches, and its items are {describe(batches[0])}; "
-            "for one table pass numpy.array(rows), for inputs and target a tuple (X, y)."
+            f"data: a list is read as a list of batches, and its items are {describe(batches[0])}; for one table pass "
+            "numpy.array(rows), for inputs and target a tuple (X, y)."
         )
     rows = [_rows(item) for item in batches]
     n_rows = None if None in rows else sum(row for row in rows if row is not None)
     return Stream(
-        lambda _: iter(batches), kind=f"list of {len(batches)} batches", n_rows=n_rows, target=target
+        lambda _: iter(batches), kind=f"list of {len(batches)} batches", n_rows=n_rows, again=True, target=target
     )
 
 
@@ -248,7 +256,6 @@ def _key_only(target: object, kind: str) -> str | None:
     if target is None or isinstance(target, str):
         return target
     raise InputTypeError(
-        f"target: {kind} brings its target along in each batch; give the key of a dict batch or leave "
-        "target out, "
-        f"got {describe(target)}."
+        f"target: {kind} brings its target along in each batch; give the key of a dict batch or leave target out, got "
+        f"{describe(target)}."
     )

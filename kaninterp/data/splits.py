@@ -48,7 +48,7 @@ def time_split(n: int, parts: Sequence[float] = (0.6, 0.2, 0.2), *, gap: int = 0
     for k, (start, end) in enumerate(zip(starts, ends, strict=True)):
         if start >= end:
             raise DataError(
-                f"{n} rows in parts {list(parts)} with a gap of {gap} leave part {k} empty; use fewer parts, "
-                "a smaller gap or more rows."
+                f"{n} rows in parts {list(parts)} with a gap of {gap} leave part {k} empty; use fewer parts, a smaller "
+                "gap or more rows."
             )
     return tuple(slice(start, end) for start, end in zip(starts, ends, strict=True))

@@ -62,9 +62,7 @@ class Standardizer:
         flat = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
         labels = tuple(names) if names is not None else own or tuple(f"x{i}" for i in range(flat.shape[1]))
         if len(labels) != flat.shape[1] or len(set(labels)) != len(labels) or (own and labels != own):
-            raise NamesError(
-                f"names: expected the {flat.shape[1]} different columns {own or ''}, got {list(labels)}."
-            )
+            raise NamesError(f"names: expected the {flat.shape[1]} different columns {own or ''}, got {list(labels)}.")
         if not len(flat):
             raise DataError("cannot standardize 0 rows.")
         bad = ~np.isfinite(flat)
@@ -114,7 +112,5 @@ class Standardizer:
         if len(self.names) == 1 and values.ndim == 1:
             return np.asarray(formula(values[:, None])[:, 0])
         if values.ndim < 2 or values.shape[-1] != len(self.names):
-            raise ShapeError(
-                f"expected {len(self.names)} columns last, got an array of shape {values.shape}."
-            )
+            raise ShapeError(f"expected {len(self.names)} columns last, got an array of shape {values.shape}.")
         return np.asarray(formula(values))

@@ -120,9 +120,8 @@ def windows(
     starts = np.arange(0, len(values) - length - horizon + 1, stride)
     if not len(starts):
         raise DataError(
-            f"a window of {length} steps with its target {horizon} steps ahead needs {length + horizon} "
-            "rows, "
-            f"the table has {len(values)}."
+            f"a window of {length} steps with its target {horizon} steps ahead needs {length + horizon} rows, the "
+            f"table has {len(values)}."
         )
     keep = _runs(usable, starts, length) & np.isfinite(answer[starts + length - 1 + horizon])
     if clock is not None:
@@ -178,9 +177,7 @@ def _read_frame(
     frame: pd.DataFrame, names: Sequence[str] | None, time: str | None
 ) -> tuple[Floats, tuple[str, ...], npt.NDArray[Any] | None]:
     if names is not None and list(names) != list(frame.columns):
-        raise NamesError(
-            f"names: the DataFrame has its own, {list(frame.columns)}; rename there, got {list(names)}."
-        )
+        raise NamesError(f"names: the DataFrame has its own, {list(frame.columns)}; rename there, got {list(names)}.")
     clock = None
     if time is not None:
         if time not in frame.columns:
@@ -190,9 +187,7 @@ def _read_frame(
         clock = _read_clock(frame.index.to_series())
     wrong = [f"{c!r} ({t})" for c, t in zip(frame.columns, frame.dtypes, strict=True) if t.kind not in "fiub"]
     if wrong:
-        raise InputTypeError(
-            f"windows: these columns are not numbers: {', '.join(wrong)}; drop or encode them."
-        )
+        raise InputTypeError(f"windows: these columns are not numbers: {', '.join(wrong)}; drop or encode them.")
     labels = tuple(str(name) for name in frame.columns)
     if len(set(labels)) != len(labels):
         raise NamesError(f"windows: duplicated column names in {list(labels)}.")
@@ -208,15 +203,12 @@ def _read_clock(times: pd.Series) -> npt.NDArray[Any]:
     elif pd.api.types.is_numeric_dtype(times.dtype):
         clock = times.to_numpy()
     else:
-        raise InputTypeError(
-            f"time: expected dates or numbers, got {times.dtype}; convert with pandas.to_datetime."
-        )
+        raise InputTypeError(f"time: expected dates or numbers, got {times.dtype}; convert with pandas.to_datetime.")
     backwards = np.flatnonzero(~(clock[1:] > clock[:-1]))
     if len(backwards):
         at = int(backwards[0]) + 1
         raise DataError(
-            f"time: {len(backwards)} rows are not later than the row before (first: row {at}, {clock[at]} "
-            "after "
+            f"time: {len(backwards)} rows are not later than the row before (first: row {at}, {clock[at]} after "
             f"{clock[at - 1]}); sort the table and drop duplicated times."
         )
     return clock
@@ -239,18 +231,14 @@ def _read_target(table: Any, values: Floats, labels: tuple[str, ...], target: An
         return _as_floats(target.to_numpy()), "target" if target.name is None else str(target.name)
     answer = np.asarray(target)
     if answer.shape != (len(values),):
-        raise ShapeError(
-            f"target: expected a column or {len(values)} values, got an array of shape {answer.shape}."
-        )
+        raise ShapeError(f"target: expected a column or {len(values)} values, got an array of shape {answer.shape}.")
     return _as_floats(answer), "target"
 
 
 def _as_floats(values: npt.NDArray[Any]) -> Floats:
     if values.dtype.kind not in "fiub":
         raise InputTypeError(f"windows: expected numbers, got an array of {values.dtype}.")
-    return np.array(
-        values, dtype=np.float64
-    )  # a copy: windows are views of it, the caller's table may change
+    return np.array(values, dtype=np.float64)  # a copy: windows are views of it, the caller's table may change
 
 
 def _check_infinite(values: Floats, labels: tuple[str, ...]) -> None:
@@ -263,8 +251,7 @@ def _refuse_missing(values: Floats, labels: tuple[str, ...]) -> None:
     found = _counts(np.isnan(values), labels)
     if found:
         raise DataError(
-            f"missing values in {found} of {len(values)} rows; fill them first "
-            "(frame.interpolate(limit=...), "
+            f"missing values in {found} of {len(values)} rows; fill them first (frame.interpolate(limit=...), "
             "frame.ffill(limit=...)) or pass missing='drop' to leave out every window that holds one."
         )
 
