@@ -1,0 +1,249 @@
+"""Train a model: the one verb of the package that changes what it is given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from kaninterp.core.errors import InputTypeError
+from kaninterp.data import preserved_rng
+from kaninterp.nn.losses import resolve_loss
+from kaninterp.training.checkpoint import Checkpoint
+from kaninterp.training.domains import heads_of
+from kaninterp.training.feeds import Feeds, prepare
+from kaninterp.training.history import FitResult, as_history
+from kaninterp.training.objective import Objective
+from kaninterp.training.optimisers import as_stepper
+from kaninterp.training.options import FitOptions, OptimizerChoice, Sparsity
+from kaninterp.training.run import Run, repeat
+from kaninterp.training.sparsity import InputShrinkage, RawColumns, check_possible
+
+__all__ = ["fit"]
+
+
+def fit(
+    model: nn.Module,
+    data: Any,
+    *,
+    target: Any = None,
+    validation: Any = 0.2,
+    gap: int | None = None,
+    shuffle_split: bool = False,
+    epochs: int = 100,
+    batch_size: int | None = None,
+    optimizer: OptimizerChoice = "adam",
+    lr: float | None = None,
+    schedule: str = "cosine",
+    clip: float | None = 1.0,
+    lbfgs_steps: int = 20,
+    loss: str | Callable[[Tensor, Tensor], Tensor] | None = None,
+    sparsity: Sparsity | None = None,
+    domain_updates: float = 0.5,
+    patience: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = True,
+    seed: int | None = None,
+    progress: bool = True,
+) -> FitResult:
+    """Train `model` in place.
+
+    Works for any module; one without a `KANHead` is trained by the same loop, for baselines. In the end the
+    model has the weights of its best epoch, its train/eval flags as they were, and no gradients. If
+    anything goes wrong it has the weights of the last epoch that went well.
+
+    Parameters
+    ----------
+    model
+        Trained in place, where it is (its device, its dtype).
+    data
+        Anything `as_batches` takes. Arrays, tables and Datasets are shuffled anew every epoch; a DataLoader
+        or a list of batches is used in its own order and with its own batches.
+    target
+        Column of a DataFrame, key of a dict, or one entry per row; None: `data` brings it along.
+    validation
+        A share of the rows (the last ones, in time order), data, or None. Streams cannot be split: pass data.
+    gap
+        Rows left out between training and validation. None: the window length for sequences (B, T, F) so that
+        overlapping windows share nothing (`Windows` know their exact embargo), else 0.
+    shuffle_split
+        Validate on randomly chosen rows instead of the last ones; right only for rows without an order.
+    epochs, batch_size
+        Passes over the data, and rows per step. None: a power of two from 16 to 256 that makes an epoch
+        about 64 to 128 steps; L-BFGS always steps on all rows, and `batch_size` only bounds its memory.
+    optimizer
+        "adam"; "lbfgs": all rows at once, one outer step of `lbfgs_steps` iterations with a strong Wolfe
+        line search per epoch; or a callable that makes a torch optimizer from the parameters.
+    lr, schedule
+        Learning rate (Adam 3e-3, L-BFGS 1), following a "cosine" down over the epochs, or "constant".
+    clip
+        Largest gradient norm per step; None: no clipping. Not used by L-BFGS.
+    loss
+        "mse", "mae", "huber", "cross_entropy", "bce", a callable, or None: chosen by the target's dtype.
+    sparsity
+        Pushes edges and raw inputs to zero; see `Sparsity` for its schedule. Epochs count for the best
+        weights and for patience only once the schedule has settled, so that a penalty that is growing
+        cannot stop the run early.
+    domain_updates
+        In this first share of the epochs, after each of them, KAN layers whose inputs have left their
+        domain or use little of it are moved there, without changing their functions. (The first batch sets
+        the first domain.) 0: off.
+    patience
+        Stop after so many epochs without a better validation loss. None: run all epochs.
+    checkpoint
+        A file that is replaced after every epoch. If it exists the run goes on from it and ends with the
+        same weights, bit for bit, as if it had never been interrupted.
+    resume
+        False: start anew and overwrite the checkpoint.
+    seed
+        Makes dropout, shuffling and random Datasets repeat. None: they follow torch's global state as it is
+        now. In both cases every global generator is left as it was found.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    FitResult
+        History and outcome.
+
+    Raises
+    ------
+    InputError, InputTypeError, ShapeError, DataError, NamesError
+        Options or data that cannot be used; the model is as it was.
+    ModelError
+        Nothing to train, or a sparsity that has nothing to act on.
+    StateError
+        The loss is not finite (the epoch and batch are named), or the checkpoint belongs to another run.
+    FileFormatError
+        The checkpoint is damaged or something else.
+
+    Examples
+    --------
+    >>> import torch
+    >>> x = torch.linspace(-1, 1, 64)[:, None]
+    >>> result = fit(torch.nn.Linear(1, 1), (x, 3 * x), epochs=20, optimizer="lbfgs", seed=0, progress=False)
+    >>> result.best_loss < 1e-2, result.n_train, result.n_validation
+    (True, 51, 13)
+    """
+    options = FitOptions(
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        lr=lr,
+        schedule=schedule,
+        clip=clip,
+        lbfgs_steps=lbfgs_steps,
+        sparsity=sparsity,
+        domain_updates=domain_updates,
+        patience=patience,
+        seed=seed,
+    )
+    row_loss = resolve_loss(loss)
+    if not isinstance(model, nn.Module):
+        raise InputTypeError(f"model: expected a torch.nn.Module, got a {type(model).__name__}.")
+    with preserved_rng(seed), _training_mode(model):
+        generator = torch.Generator()
+        generator.manual_seed(int(torch.randint(2**62, ())))  # in its own stream: dropout does not change the order
+        feeds = prepare(
+            model,
+            data,
+            target=target,
+            validation=validation,
+            gap=gap,
+            shuffle_split=shuffle_split,
+            batch_size=batch_size,
+            generator=generator,
+        )
+        run = _assemble(model, options, feeds, row_loss, generator)
+        file = None if checkpoint is None else Checkpoint(checkpoint, _fingerprint(run, loss))
+        state = file.load() if file is not None and resume else None
+        if state is not None:
+            run.load_state_dict(state)
+        with tqdm(total=epochs, initial=run.epoch, disable=not progress, unit="epoch", desc="fit") as bar:
+            repeat(run, file, lambda row: _show(bar, row))
+        run.restore_best()
+    return _result(run)
+
+
+def _assemble(model: nn.Module, options: FitOptions, feeds: Feeds, row_loss: Any, generator: torch.Generator) -> Run:
+    """Put the parts of a run together; nothing is changed yet."""
+    heads = heads_of(model)
+    sparsity = options.sparsity
+    raw = shrinkage = None
+    if sparsity is not None:
+        raw = RawColumns(model, feeds.data.first, tuple(len(names) for names in feeds.data.names_per_input))
+        check_possible(sparsity, heads, raw)
+        shrinkage = InputShrinkage(raw, sparsity) if sparsity.inputs > 0 else None
+    objective = Objective(
+        model, row_loss, heads=heads, sparsity=sparsity, shrinkage=shrinkage, in_loss=options.full_batch
+    )
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return Run(
+        model,
+        options,
+        feeds=feeds,
+        objective=objective,
+        stepper=as_stepper(options, objective, parameters, shrinkage),
+        heads=heads,
+        raw=raw,
+        shrinkage=shrinkage,
+        generator=generator,
+    )
+
+
+def _fingerprint(run: Run, loss: object) -> dict[str, Any]:
+    """What a checkpoint must agree with to be resumed."""
+    return {
+        "options": run.options.described(),
+        "loss": loss if isinstance(loss, str) or loss is None else getattr(loss, "__name__", type(loss).__name__),
+        "data": run.feeds.described(),
+        "model": {
+            key: [str(value.dtype), *value.shape]
+            for key, value in run.model.state_dict().items()
+            if isinstance(value, Tensor)
+        },
+    }
+
+
+@contextmanager
+def _training_mode(model: nn.Module) -> Iterator[None]:
+    """Train mode for a while; flags as before and no gradients afterwards."""
+    flags = [(module, module.training) for module in model.modules()]
+    model.train()
+    try:
+        yield
+    finally:
+        for module, flag in flags:
+            module.training = flag
+        model.zero_grad(set_to_none=True)
+
+
+def _show(bar: Any, row: dict[str, float | str]) -> None:
+    shown = {"train": f"{row['train_loss']:.4g}"}
+    if row["validation_loss"] == row["validation_loss"]:
+        shown["validation"] = f"{row['validation_loss']:.4g}"
+    if row["inputs_alive"] == row["inputs_alive"]:
+        shown["inputs"] = f"{row['inputs_alive']}"
+    bar.set_postfix(shown, refresh=False)
+    bar.update(1)
+
+
+def _result(run: Run) -> FitResult:
+    dropped: tuple[str, ...] = ()
+    if run.raw is not None:
+        alive = run.raw.alive().tolist()
+        dropped = tuple(name for name, flag in zip(run.feeds.data.names, alive, strict=True) if not flag)
+    return FitResult(
+        history=as_history(run.history),
+        best_epoch=run.best_epoch,
+        best_loss=run.best_loss,
+        stopped=run.stopped,
+        n_train=run.feeds.n_train,
+        n_validation=run.feeds.n_validation,
+        dropped_inputs=dropped,
+    )
