@@ -49,6 +49,13 @@ def test_gram_is_centred_and_follows_the_domain():
     torch.testing.assert_close(edge_strengths(layer), integrated_strengths(layer), atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.parametrize("width", [30.0, 300.0, 3000.0])
+def test_silu_in_cells_wider_than_its_bend(width):
+    layer = made(domain=(-0.37 * width, 0.63 * width), noise=0.0)
+    got, want = edge_strengths(layer), integrated_strengths(layer)
+    torch.testing.assert_close(got, want, rtol=1e-3, atol=0)
+
+
 def test_float32_strength_of_a_constant_edge_on_a_distant_domain_is_zero():
     layer = made(dtype=torch.float32, noise=0.0, domain=(1e4, 1e4 + 1))
     with torch.no_grad():
