@@ -14,7 +14,7 @@ from kaninterp.training import Sparsity, fit
 from kaninterp.training.sparsity import InputShrinkage
 
 RNG = np.random.default_rng(1)
-ROWS = 1500
+ROWS = 900
 X = RNG.normal(size=(ROWS, 6)).astype(np.float32)
 Y = (np.sin(2 * X[:, 0]) + X[:, 1] + 0.5 * RNG.normal(size=ROWS)).astype(np.float32)
 NOISE = ("x2", "x3", "x4", "x5")
@@ -63,7 +63,7 @@ def test_a_head_on_raw_columns():
 
 def test_lbfgs_drops_them_too():
     model = mlp(dtype=torch.float64)
-    result = train(model, optimizer="lbfgs", lr=None, lbfgs_steps=8, epochs=20, batch_size=1500)
+    result = train(model, optimizer="lbfgs", lr=None, lbfgs_steps=8, epochs=20, batch_size=900)
     assert result.dropped_inputs == NOISE
     assert (model[0].weight[:, 2:] == 0).all()
     assert result.best_loss < 1.35 * 0.25
@@ -96,7 +96,7 @@ def test_survivors_recover_while_zeros_stay():
         return (output.flatten() - target.flatten()) ** 2
 
     train(model, sparsity=plan, loss=watched)
-    steps = -(-1200 // 16)
+    steps = -(-720 // 16)
     start = plan.bounds(30)[2] * steps
     shrunk, final = norms[start - 1], model[0].weight.detach().norm(dim=0)
     assert (final[:2] > 0.99 * shrunk[:2]).all()
@@ -141,7 +141,7 @@ def test_fewer_edges_with_a_head_penalty():
     for weight in (0.0, 0.02):
         torch.manual_seed(0)
         head = KANHead(6, 1)
-        result = train(head, data, sparsity=Sparsity(head=weight, inputs=0), epochs=30)
+        result = train(head, data, sparsity=Sparsity(head=weight, inputs=0), epochs=20)
         edges.append(result.history["edges"].iloc[-1])
         assert result.dropped_inputs == ()
     assert edges[1] < 0.7 * edges[0]
