@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from kaninterp.core.errors import DataError, InputTypeError, NamesError, ShapeError
+from kaninterp.data.windows import Windows
 
 __all__ = ["Column", "Rows", "as_column", "as_target", "describe", "is_columnar", "pandas_index"]
 
@@ -135,6 +136,8 @@ def describe(data: object) -> str:
         return f"DataFrame {data.shape[0]} x {data.shape[1]}"
     if isinstance(data, dict):
         return "dict with " + (", ".join(f"{key!r}: {describe(value)}" for key, value in data.items()) or "no keys")
+    if isinstance(data, Windows):
+        return "windows " + " x ".join(str(size) for size in data.X.shape)
     return f"a {type(data).__name__}"
 
 

@@ -148,9 +148,15 @@ def _from_callable(loss: Callable[[Tensor, Tensor], Tensor]) -> RowLoss:
 
     def rows(output: Tensor, target: Tensor) -> Tensor:
         _check_tensors(output, target, name)
-        if target.is_floating_point() and output.shape != target.shape and _differ_by_one_axis(output, target):
-            output, target = _aligned(output, target, name)
+        torch_loss = isinstance(loss, nn.Module) or getattr(loss, "__module__", "") == "torch.nn.functional"
+        if torch_loss and target.is_floating_point() and _differ_by_one_axis(output, target):
+            output, target = _aligned(output, target, name)  # a function of the user's own gets what it expects
         values: Any = loss(output, target)
+        if isinstance(values, Tensor) and values.numel() > max(output.numel(), target.numel()):
+            raise ShapeError(
+                f"loss {name!r} made {tuple(values.shape)} out of an output {tuple(output.shape)} and a target "
+                f"{tuple(target.shape)}: they were broadcast against each other; bring them to one shape in the loss"
+            )
         if not isinstance(values, Tensor) or values.dim() == 0 or values.shape[0] != output.shape[0]:
             got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
             raise ShapeError(

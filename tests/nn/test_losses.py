@@ -99,3 +99,11 @@ def test_gradients_flow(name):
     target = torch.tensor([0, 1, 2, 1]) if name == "cross_entropy" else draw(4, 3, seed=1).sigmoid()
     resolve_loss(name)(output, target).sum().backward()
     assert bool((output.grad != 0).any())
+
+
+def test_a_callable_gets_the_shapes_it_expects_and_may_not_broadcast():
+    output, target = torch.randn(6, 1), torch.randn(6)
+    rows = resolve_loss(lambda out, y: (out[:, 0] - y) ** 2)(output, target)
+    torch.testing.assert_close(rows, (output[:, 0] - target) ** 2)
+    with pytest.raises(ShapeError, match="broadcast"):
+        resolve_loss(lambda out, y: (out - y) ** 2)(output, target)
