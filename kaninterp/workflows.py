@@ -96,7 +96,7 @@ def report(
     >>> X = torch.randn(400, 3, generator=torch.Generator().manual_seed(0))
     >>> head = ki.KANHead(3, 1, generator=torch.Generator().manual_seed(0))
     >>> page = ki.report(head, (X, X[:, 0]), feature_names=["a", "b", "c"], progress=False)
-    >>> page.to_html().startswith("<!doctype html>")
+    >>> page.to_html().startswith("<!DOCTYPE html>")
     True
     """
     if out is not None:

