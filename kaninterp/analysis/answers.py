@@ -193,6 +193,20 @@ def _overall_lags(analysis: Analysis) -> list[str]:
     return [f"{text}." if half == 1 else f"{text}; lags 0 to {half - 1} have half of it."]
 
 
+OUTSIDE_RULES = {
+    "clamp": "the spline part is constant and only the base branch is left to move",
+    "base": "the spline part fades to 0 and only the base branch is left",
+    "linear": "the spline part goes on as a straight line",
+}
+"""What a head computes outside its grid, by the option it was built with."""
+
+
+def _outside_rule(analysis: Analysis) -> str:
+    """The rule of the traced head in words; a family that names none follows the KAN paper."""
+    option = dict(analysis.trace.card.options).get("outside the domain", "base")
+    return OUTSIDE_RULES.get(option, OUTSIDE_RULES["base"])
+
+
 def _straight(analysis: Analysis) -> Answer:
     causes = Counter(
         c for layer in analysis.straightness for row in layer.cause for c in row if c not in {"masked", "constant"}
@@ -209,7 +223,7 @@ def _straight(analysis: Analysis) -> Answer:
         sentences.append("So the question does not arise here: every edge bends where the data lie.")
     elif outside:
         sentences.append(
-            f"{outside} of them because inputs left the grid, where only the base branch is left; "
+            f"{outside} of them because inputs left the grid, where {_outside_rule(analysis)}; "
             f"{causes['linear']} were learnt straight inside it."
         )
     else:
