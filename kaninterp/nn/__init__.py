@@ -6,13 +6,14 @@ Table of contents: the room's public names, each from the file of its idea.
 from kaninterp.nn.columns import column_norms, proximal_step_
 from kaninterp.nn.files import load_head, save_head
 from kaninterp.nn.head import KANHead
+from kaninterp.nn.host_surgery import prune_model
 from kaninterp.nn.hybrid import Hybrid
 from kaninterp.nn.inputs import Entry, check_dropped, entries
 from kaninterp.nn.layer import KANLayer
 from kaninterp.nn.losses import LOSSES, resolve_loss
 from kaninterp.nn.narrow import input_kind, narrow
 from kaninterp.nn.penalty import layer_penalty
-from kaninterp.nn.surgery import prune_head, prune_model
+from kaninterp.nn.surgery import prune_head
 from kaninterp.nn.undisturbed import undisturbed
 
 __all__ = [

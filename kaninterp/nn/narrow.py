@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +12,9 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.rnn import PackedSequence
 
 from kaninterp.core.errors import InputTypeError, ModelError, PlanError, ShapeError
+from kaninterp.nn.head import KANHead, head_of
 from kaninterp.nn.layer import KANLayer
-
-if TYPE_CHECKING:
-    from kaninterp.nn.head import KANHead
+from kaninterp.nn.surgery import narrow_head
 
 __all__ = ["NarrowGRU", "NarrowLSTM", "NarrowLinear", "NarrowRNN", "Narrowed", "input_kind", "narrow"]
 
@@ -155,8 +154,6 @@ def input_kind(module: nn.Module) -> str:
     >>> input_kind(torch.nn.GRU(3, 4)), input_kind(torch.nn.ReLU())
     ('gru', 'other')
     """
-    from kaninterp.nn.head import KANHead
-
     if isinstance(module, (KANHead, KANLayer)):
         return "kan"
     for kind, (plain, narrowed) in _FAMILIES.items():
@@ -257,9 +254,6 @@ def _check_fill(fill: Any, kept: tuple[int, ...], full_width: int) -> None:
 
 
 def _narrow_kan(module: nn.Module, kept: tuple[int, ...], fill: Tensor | None, *, compact: bool) -> nn.Module:
-    from kaninterp.nn.head import head_of
-    from kaninterp.nn.surgery import narrow_head
-
     head = head_of(module) if isinstance(module, KANLayer) else cast("KANHead", module)
     return narrow_head(head, kept, fill, compact=compact)
 

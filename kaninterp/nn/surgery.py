@@ -1,25 +1,22 @@
-"""Cut edges, nodes and raw inputs out of a model: constants fold into biases, a new model comes back."""
+"""Cut edges, nodes and inputs out of a head: constants fold into biases, a new head comes back."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from kaninterp.core.errors import ModelError, PlanError
 from kaninterp.nn.closure import Floats, Mask, checked_plan, closed, edges_at, live_nodes
 from kaninterp.nn.head import KANHead, original_ids, rebuilt
-from kaninterp.nn.inputs import Entry
 from kaninterp.nn.layer import KANLayer
-from kaninterp.nn.narrow import narrow
 
-__all__ = ["Maps", "narrow_head", "prune_head", "prune_model"]
+__all__ = ["Maps", "narrow_head", "prune_head"]
 
 Maps: TypeAlias = "tuple[tuple[int, ...], ...]"
 """Per layer 0..L: the original numbers of the nodes that are left."""
@@ -131,71 +128,6 @@ def narrow_head(head: KANHead, keep: Sequence[int], fill: Tensor | None = None, 
     return prune_head(head, masks, constants, compact=compact)[0]
 
 
-def prune_model(  # noqa: PLR0917 (a plan is these parts; pass the later ones by name)
-    model: nn.Module,
-    head_path: str,
-    keep: Sequence[npt.ArrayLike],
-    constants: Sequence[npt.ArrayLike] | None = None,
-    entries: Sequence[Entry] = (),
-    keep_columns: Sequence[int] | Mapping[int | str, Sequence[int]] | None = None,
-    fill: Tensor | Mapping[int | str, Tensor] | None = None,
-    *,
-    compact: bool = True,
-) -> nn.Module:
-    """Prune the head of a model and the raw columns its backbone reads; a new model comes back.
-
-    Parameters
-    ----------
-    model
-        Not changed; the new one is a deep copy in which the pruned parts are replaced wherever they are used.
-    head_path
-        Dotted path of its `KANHead` ("" if the model is the head).
-    keep, constants
-        As for `prune_head`.
-    entries
-        The modules that read raw columns, from `kaninterp.nn.inputs.entries`.
-    keep_columns
-        Raw columns that stay: of the only input, or a mapping from input (`Entry.key`) to its columns; inputs
-        that are not mentioned stay whole. None: all stay.
-    fill
-        A tensor (width of the input,), or a mapping as above: what dropped columns are held at. None: 0.
-    compact
-        As for `prune_head`; with False the weights of dropped columns are set to 0 instead of removed.
-
-    Returns
-    -------
-    nn.Module
-        Takes the same inputs as before.
-
-    Raises
-    ------
-    ModelError
-        No KANHead at the path, or a module of kind "other" reads a column that is to be dropped.
-    PlanError
-        A plan that does not fit. Nothing is changed in either case.
-
-    Examples
-    --------
-    >>> import numpy as np, torch
-    >>> from kaninterp.nn.inputs import entries
-    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 2), KANHead(2, 1))
-    >>> found = entries(model, torch.randn(5, 4))
-    >>> small = prune_model(model, "1", [np.ones((1, 2), bool)], entries=found, keep_columns=(0, 3))
-    >>> small[0].kept_columns, small(torch.randn(5, 4)).shape
-    ((0, 3), torch.Size([5, 1]))
-    """
-    head = _part(model, head_path)
-    if not isinstance(head, KANHead):
-        raise ModelError(f"there is no KANHead at {head_path!r}, but a {type(head).__name__}")
-    losses = _losing_columns(entries, keep_columns, fill)
-    replaced: dict[int, Any] = {id(head): prune_head(head, keep, constants, compact=compact)[0]}
-    for path, places, held in losses:
-        old = _part(model, path)
-        replaced[id(old)] = narrow(replaced.get(id(old), old), places, held, compact=compact)
-    # the memo of deepcopy says what stands in for a part, at every place that refers to it
-    return copy.deepcopy(model, replaced)
-
-
 def _with_edges(layer: KANLayer, mask: Mask, bias: Floats) -> KANLayer:
     """Copy a layer with another mask and bias."""
     new = copy.deepcopy(layer)
@@ -222,55 +154,3 @@ def _sliced(layer: KANLayer, rows: list[int], columns: list[int]) -> KANLayer:
     for parameter, source in zip(new.parameters(), layer.parameters(), strict=True):
         parameter.requires_grad_(source.requires_grad)
     return new.train(layer.training)
-
-
-def _losing_columns(
-    entries: Sequence[Entry],
-    keep_columns: Sequence[int] | Mapping[int | str, Sequence[int]] | None,
-    fill: Tensor | Mapping[int | str, Tensor] | None,
-) -> list[tuple[str, tuple[int, ...], Tensor | None]]:
-    """Path of every module that loses columns, the columns it keeps, and what the others are held at."""
-    keys = {entry.key for entry in entries}
-    kept_by_key = _by_key(keep_columns, keys, "keep_columns")
-    fill_by_key = _by_key(fill, keys, "fill")
-    losing = []
-    for entry in entries:
-        if entry.key not in kept_by_key:
-            continue
-        kept = {int(column) for column in kept_by_key[entry.key]}
-        places = tuple(place for place, raw in enumerate(entry.columns) if raw in kept)
-        if len(places) == len(entry.columns):
-            continue
-        if entry.kind == "other":
-            gone = sorted(set(entry.columns) - kept)
-            raise ModelError(
-                f"{entry.path or 'the model'} reads raw columns {gone} of input {entry.key!r} in a way "
-                "that cannot be narrowed; allowed readers: nn.LSTM, nn.GRU, nn.RNN, nn.Linear, KANHead; keep "
-                "these columns"
-            )
-        held = fill_by_key.get(entry.key)
-        losing.append((entry.path, places, None if held is None else held[list(entry.columns)]))
-    return losing
-
-
-def _by_key(values: Any, keys: set[int | str], what: str) -> dict[int | str, Any]:
-    if values is None:
-        return {}
-    if isinstance(values, Mapping):
-        unknown = [key for key in values if key not in keys]
-        if unknown:
-            raise PlanError(f"{what} names inputs {unknown}; the model's raw inputs are {sorted(keys, key=str)}")
-        return dict(values)
-    if len(keys) != 1:
-        raise PlanError(
-            f"{what} was given for one input, the entries read {sorted(keys, key=str) or 'none'}; give the "
-            f"entries, or a mapping from input to its {what}"
-        )
-    return {next(iter(keys)): values}
-
-
-def _part(model: nn.Module, path: str) -> nn.Module:
-    try:
-        return model.get_submodule(path)
-    except AttributeError as error:
-        raise ModelError(f"the model has no part {path!r}: {error}") from None

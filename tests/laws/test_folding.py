@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from kaninterp.nn.head import KANHead, original_ids
+from kaninterp.nn.host_surgery import prune_model
 from kaninterp.nn.inputs import entries
-from kaninterp.nn.surgery import prune_head, prune_model
+from kaninterp.nn.surgery import prune_head
 
 LAWS = settings(max_examples=60, deadline=None, derandomize=True)
 POINTS = torch.cat([torch.linspace(-3, 3, 64), torch.tensor([-1e3, 1e3])])

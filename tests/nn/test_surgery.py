@@ -9,9 +9,10 @@ from torch import nn
 
 from kaninterp.core.errors import ModelError, PlanError
 from kaninterp.nn.head import KANHead
+from kaninterp.nn.host_surgery import prune_model
 from kaninterp.nn.hybrid import Hybrid
 from kaninterp.nn.inputs import check_dropped, entries
-from kaninterp.nn.surgery import narrow_head, prune_head, prune_model
+from kaninterp.nn.surgery import narrow_head, prune_head
 
 
 def head(*widths, seed=0, **options):
