@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from kaninterp.core.errors import DataError, InputTypeError
 from kaninterp.nn.layer import KANLayer
 
-__all__ = ["evaluated", "rereadable", "seen_range"]
+__all__ = ["across_processes", "evaluated", "rereadable", "seen_range"]
 
 
 def rereadable(batches: Tensor | Iterable[Tensor], check: Callable[[Tensor], None]) -> Sequence[Tensor]:
@@ -91,3 +92,17 @@ def evaluated(layer: KANLayer, x: Tensor) -> Tensor:
         return layer.forward(x)
     finally:
         layer.training = flag
+
+
+def across_processes(lo: Tensor, hi: Tensor) -> tuple[Tensor, Tensor]:
+    """Widest range over all processes of a distributed training; without one, the range itself.
+
+    Every process has seen its own share of the data. If each moved its domains by that share alone, the copies
+    of a head would drift apart.
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return lo, hi
+    lo, hi = lo.clone(), hi.clone()
+    dist.all_reduce(lo, dist.ReduceOp.MIN)
+    dist.all_reduce(hi, dist.ReduceOp.MAX)
+    return lo, hi

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kaninterp.core.errors import StateError
-from kaninterp.nn.calibration import rereadable, seen_range
+from kaninterp.nn.calibration import across_processes, rereadable, seen_range
 from kaninterp.nn.domain import widen
 from kaninterp.nn.head_checks import check_input, checked_ids, checked_names, checked_select, checked_widths
 from kaninterp.nn.layer import DEFAULT_OUTSIDE, KANLayer
@@ -192,7 +192,8 @@ class KANHead(nn.Module):
         Parameters
         ----------
         batches
-            Head inputs, as for `calibrate`; None: the range that training has seen since the last update.
+            Head inputs, as for `calibrate`; None: the range that training has seen since the last update, in all
+            processes of a distributed training (then every process has to call this).
 
         Returns
         -------
@@ -303,4 +304,4 @@ def _range_in_training(layer: KANLayer, depth: int) -> tuple[Tensor, Tensor]:
             f"update() without batches needs training since the last one, layer {depth} has seen no batch; "
             "train first, or give batches of head inputs"
         )
-    return layer.seen[0], layer.seen[1]
+    return across_processes(layer.seen[0], layer.seen[1])

@@ -153,7 +153,7 @@ class KANLayer(nn.Module):
             self.register_buffer(f"_{name}", part, persistent=False)
         self._unpruned = True
         self._calibrated = False
-        self._gram: tuple[Tensor, Tensor] | None = None
+        self._gram: tuple[Tensor, Tensor, Tensor] | None = None
         self.reset_parameters(generator)
         if domain is not None:
             self.set_domain(*domain)
@@ -391,10 +391,11 @@ class KANLayer(nn.Module):
     @torch.no_grad()
     def _gram_and_root(self) -> tuple[Tensor, Tensor]:
         """Gram matrix and root, computed once per domain: they do not depend on the weights."""
-        if self._gram is None:
+        # compared by value: distributed training overwrites the knots of a rank without telling anybody
+        if self._gram is None or not torch.equal(self._gram[2], self.knots):
             gram = basis_gram(self.spec, self.knots.double())
-            self._gram = gram.to(self.knots.dtype), matrix_root(gram).to(self.knots.dtype)
-        return self._gram
+            self._gram = gram.to(self.knots.dtype), matrix_root(gram).to(self.knots.dtype), self.knots.clone()
+        return self._gram[:2]
 
     def _transferred(self, knots: Tensor) -> Tensor:
         """Coefficients (out, new K, in) of the same functions on other knots."""
