@@ -35,7 +35,7 @@ class RawInput:
         """Index the columns of an input that has a storage of its own, see `owned`."""
         tensor = value.data if isinstance(value, PackedSequence) else value
         width = tensor.shape[-1]
-        owner = torch.arange(width).expand(tensor.shape).flatten()
+        owner = torch.arange(width).expand(tensor.shape).flatten().contiguous()  # flatten keeps stride 0 of one column
         return cls(key, tensor, owner, frozenset(_row_bytes(tensor)))
 
     def columns_of(self, value: Tensor) -> tuple[tuple[int, ...], bool] | None:

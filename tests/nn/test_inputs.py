@@ -431,3 +431,10 @@ def test_check_dropped_refuses_what_it_cannot_judge():
         check_dropped(Noisy(), draw(4, 3), (0,))
     with pytest.raises(KanInterpError):
         check_dropped(nn.Linear(3, 1), "data", (0,))
+
+
+def test_an_input_of_a_single_column_is_found():
+    found = entries(nn.Linear(1, 2), torch.randn(4, 1))
+    assert [(entry.kind, entry.columns) for entry in found] == [("linear", (0,))]
+    found = entries(nn.LSTM(1, 2, batch_first=True), torch.randn(4, 3, 1))
+    assert [(entry.kind, entry.columns) for entry in found] == [("lstm", (0,))]
