@@ -15,7 +15,7 @@ from kaninterp.core.errors import KanInterpError, ModelError
 from kaninterp.data import Batch, preserved_rng
 from kaninterp.nn import undisturbed
 
-__all__ = ["Columns", "output_tensor", "run", "untouched", "watched"]
+__all__ = ["Columns", "called", "output_tensor", "run", "untouched", "watched"]
 
 
 @contextmanager
@@ -50,14 +50,21 @@ def run(model: nn.Module, view: ModelView, batch: Batch) -> tuple[Tensor, Tensor
         The forward pass fails on this batch, or does not use the KAN.
     """
     with watched(view) as seen:
-        output = output_tensor(_called(model, batch))
+        output = output_tensor(called(model, batch))
     if not seen:
         where = view.path or "the model"
         raise ModelError(f"the forward pass never calls the KAN at {where!r}; nothing can be measured there")
     return output, torch.cat([view.read(x) for x in seen])
 
 
-def _called(model: nn.Module, batch: Batch) -> Any:
+def called(model: nn.Module, batch: Batch) -> Any:
+    """What the model returns for a batch.
+
+    Raises
+    ------
+    ModelError
+        It fails; the message says what it was given.
+    """
     try:
         return batch.call(model)
     except KanInterpError:
@@ -116,18 +123,19 @@ class Columns:
 
     @staticmethod
     def readable(batch: Batch) -> bool:
-        """Whether every float input is a table or a sequence, so that its columns mean something."""
-        return all(x.dim() in {2, 3} for x in batch.inputs if x.is_floating_point())
+        """Whether there are float inputs, all of them tables or sequences, so that their columns mean something."""
+        ranks = {x.dim() for x in batch.inputs if x.is_floating_point()}
+        return bool(ranks) and ranks <= {2, 3}
 
     def values(self, batch: Batch) -> Tensor:
-        """All columns side by side, (rows, lags, columns); a table's columns are constant over time."""
-        parts = []
-        for x in batch.inputs:
-            if not x.is_floating_point():
-                continue
-            sequence = x if x.dim() == 3 else x.unsqueeze(1)
-            parts.append(sequence.expand(-1, self.lags, -1) if sequence.shape[1] == 1 else sequence)
-        return torch.cat(parts, dim=2)
+        """All columns side by side, (rows, steps, columns), with the steps of the longest input of this batch.
+
+        A shorter sequence is stretched by repeating its steps, a table stays constant over time: extremes and
+        constancy are exact, means too where the lengths divide.
+        """
+        sequences = [x if x.dim() == 3 else x.unsqueeze(1) for x in batch.inputs if x.is_floating_point()]
+        steps = torch.arange(max(x.shape[1] for x in sequences), device=sequences[0].device)
+        return torch.cat([x[:, steps * x.shape[1] // len(steps)] for x in sequences], dim=2)
 
     def effects(self, values: Sequence[Tensor]) -> Tensor:
         """Effects of each float input, side by side as (rows, lags, columns); a table's belong to the last step."""

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from kaninterp.adapters import ModelView, as_view
-from kaninterp.core import EdgeMask, PlanError, PrunePlan
+from kaninterp.core import EdgeMask, KanInterpError, ModelError, PlanError, PrunePlan
+from kaninterp.core.errors import InputTypeError
 from kaninterp.data import Batch, as_batches, placement
-from kaninterp.measure.host import Columns
+from kaninterp.measure.host import Columns, called, untouched
 from kaninterp.nn import check_dropped, entries, prune_model
 from kaninterp.pruning.outcome import PruneReport, outcome
 
@@ -48,16 +49,21 @@ def prune(
 
     Raises
     ------
+    InputTypeError
+        Not a plan.
     PlanError
         The plan was made for another model, or its widths differ.
     ModelError
-        A raw column to be dropped is read by something that cannot be narrowed, or is still read afterwards.
+        The model cannot be called with the example, or a raw column to be dropped is read by something that
+        cannot be narrowed, or is still read afterwards.
 
     Notes
     -----
     A dropped column is proved to have no effect: it is changed and the outputs are compared bit by bit (law 5).
     """
     view = as_view(model, path)
+    if not isinstance(plan, PrunePlan):
+        raise InputTypeError(f"plan: expected a PrunePlan such as analyze(trace).plan, got {type(plan).__name__}")
     _check_fits(view, plan)
     keep = [np.asarray(layer) for layer in plan.mask.layers]
     constants = [np.asarray(layer) for layer in plan.constants]
@@ -66,6 +72,7 @@ def prune(
         return new, outcome(view, as_view(new, view.path), plan, model, new)
     batch, columns = _example(model, plan, example)
     inputs = _inputs(batch)
+    _check_runs(model, batch, made_up=example is None)
     found = entries(model, inputs)
     kept, dropped, fill = _by_input(batch, columns, plan)
     new = prune_model(model, view.path, keep, constants, entries=found, keep_columns=kept, fill=fill, compact=compact)
@@ -103,6 +110,17 @@ def _example(model: nn.Module, plan: PrunePlan, example: Any) -> tuple[Batch, Co
             "give an example of the data the plan was made on"
         )
     return batch, columns
+
+
+def _check_runs(model: nn.Module, batch: Batch, *, made_up: bool) -> None:
+    """Refuse an example that the model cannot be called with."""
+    try:
+        with untouched(model):
+            called(model, batch)
+    except KanInterpError as error:
+        if not made_up:
+            raise
+        raise ModelError(f"{error}; prune() made these inputs up, pass rows of your data as example=...") from error
 
 
 def _inputs(batch: Batch) -> Any:

@@ -61,11 +61,11 @@ def measure_cost(
         As for `prune`.
     """
     held = held_rows(prepared(model, data, target=target, feature_names=feature_names), rows)
-    example = held.batch.rows(slice(0, 4))
-    inputs = example.inputs if example.keys is None else dict(zip(example.keys, example.inputs, strict=True))
-    example_data: Any = inputs[0] if isinstance(inputs, tuple) and len(inputs) == 1 else inputs
-    compact, outcome = prune(model, plan, path=path, example=example_data)
-    masked, _ = prune(model, plan, path=path, example=example_data, compact=False)
+    few = held.batch.rows(slice(0, 4))
+    inputs: Any = few.inputs if few.keys is None else dict(zip(few.keys, few.inputs, strict=True))
+    example = [(inputs,)]  # one batch: a bare pair of inputs would be read as input and target
+    compact, outcome = prune(model, plan, path=path, example=example)
+    masked, _ = prune(model, plan, path=path, example=example, compact=False)
     before, after, also = (_outputs(m, held) for m in (model, compact, masked))
     losses, name = _losses(held, loss, before)
     rng = np.random.default_rng(seed)

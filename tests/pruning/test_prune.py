@@ -13,6 +13,7 @@ from torch import nn
 import kaninterp as ki
 from kaninterp.analysis import keep_all, plan_of
 from kaninterp.core import ModelError, PlanError
+from kaninterp.core.errors import InputTypeError
 from kaninterp.pruning import measure_cost
 from tests.tiny import TwoPaths, hybrid, paper_head
 
@@ -139,3 +140,27 @@ def test_removing_nothing_costs_nothing():
     cost, _ = measure_cost(model, keep_all(ki.trace(model, DATA)), DATA)
     assert cost.loss == "output change"
     assert cost.after.value == pytest.approx(0.0, abs=1e-10)
+
+
+def test_what_is_not_a_plan_is_refused():
+    head = ki.KANHead(2, 1)
+    with pytest.raises(InputTypeError, match=r"analyze\(trace\)\.plan"):
+        ki.prune(head, None)
+
+
+def test_a_model_of_several_inputs_asks_for_an_example():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.head = nn.Linear(2, 3), nn.Linear(1, 3), ki.KANHead(3, 1)
+
+        def forward(self, x, z):
+            return self.head(torch.tanh(self.a(x) + self.b(z)))
+
+    model, data = Two(), ((torch.randn(50, 2), torch.randn(50, 1)), torch.randn(50))
+    plan = replace(ki.analyze(ki.trace(model, data)).plan, inputs=np.array([True, False, True]))
+    with pytest.raises(ModelError, match="example="):
+        ki.prune(model, plan)
+    small, report = ki.prune(model, plan, example=data)
+    assert small.a.kept_columns == (0,)
+    assert report.dropped_inputs == ("input0.1",)
