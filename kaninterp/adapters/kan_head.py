@@ -20,7 +20,7 @@ class _KanHeadLayer(LayerView):
         self._layer = layer
         self.knots = layer.knots.detach().cpu().double().numpy().copy()
         self.order = int(layer.order)
-        self.alive = layer.mask.detach().cpu().numpy() != 0
+        self.alive = (layer.mask.detach() != 0).cpu().numpy()
         self.bias = layer.bias.detach().cpu().double().numpy().copy()
 
     def edges(self, x: Tensor) -> Tensor:

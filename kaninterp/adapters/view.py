@@ -129,8 +129,9 @@ class ModelView:
         return digest.hexdigest()
 
     def read(self, x: Tensor) -> Tensor:
-        """Rows and columns that the first layer sees: ``(..., width) -> (n, src)``."""
-        rows = x.reshape(-1, x.shape[-1])
+        """Rows and columns that the first layer sees, in its number type: ``(..., width) -> (n, src)``."""
+        # autocast hands over coarser numbers than the weights hold
+        rows = x.reshape(-1, x.shape[-1]).to(next(self.module.parameters()).dtype)
         return rows if self.columns is None else rows[:, list(self.columns)]
 
     def activations(self, x: Tensor) -> tuple[Tensor, ...]:

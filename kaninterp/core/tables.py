@@ -226,7 +226,7 @@ class RawTable:
     co : ndarray, shape (n, n)
         Co-moments: sums of products of deviations; the diagonal is ``nodes.m2``.
     lags : int
-        Time steps in a row of data; 1 for a table. Lag 0 is the last time step.
+        Time steps in a row of data, the longest where batches differ; 1 for a table. Lag 0 is the last time step.
     """
 
     names: tuple[str, ...]
@@ -250,12 +250,12 @@ class RawTable:
 
     def merge(self, other: RawTable) -> RawTable:
         """Table of the rows of both."""
-        if self.names != other.names or self.lags != other.lags:
+        if self.names != other.names:
             raise ShapeError(f"cannot merge tables of different columns: {self.names[:5]} and {other.names[:5]}")
         delta = other.nodes.mean - self.nodes.mean
         scale = self.nodes.count * _weights(self.nodes.count, other.nodes.count)
         co = self.co + other.co + np.outer(delta, delta) * scale
-        return RawTable(names=self.names, nodes=self.nodes.merge(other.nodes), co=co, lags=self.lags)
+        return RawTable(names=self.names, nodes=self.nodes.merge(other.nodes), co=co, lags=max(self.lags, other.lags))
 
 
 def _weights(left: int, right: int) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from kaninterp.core.errors import InputError
+from kaninterp.core.errors import InputError, ShapeError
 from kaninterp.data.batch import Batch
 
 __all__ = ["check_count", "evenly", "join", "pick", "spread_rows", "thinned"]
@@ -86,9 +86,16 @@ def thinned(batches: Iterable[Batch], n: int, rng: np.random.Generator) -> Batch
 
 
 def join(parts: list[Batch]) -> Batch:
-    """Join several batches to one."""
+    """Join several batches to one; sequences of different lengths are refused."""
     if len(parts) == 1:
         return parts[0]
+    shapes = [[tuple(x.shape[1:]) for x in part.inputs] for part in parts]
+    other = next((shape for shape in shapes if shape != shapes[0]), None)
+    if other is not None:
+        raise ShapeError(
+            f"rows of shapes {shapes[0]} and {other} cannot be held in one batch; cut or pad all sequences to one "
+            "length (in the collate function of the DataLoader)"
+        )
     target = None if parts[0].target is None else torch.cat([part.target for part in parts if part.target is not None])
     inputs = tuple(torch.cat(tensors) for tensors in zip(*(part.inputs for part in parts), strict=True))
     return Batch(inputs=inputs, keys=parts[0].keys, target=target)

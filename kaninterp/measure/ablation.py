@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from kaninterp.adapters import ModelView, as_view
 from kaninterp.core import InputAblation, ModelError, SurvivalCurve
+from kaninterp.core.errors import DataError
 from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.data import Batch, Batches, preserved_rng
 from kaninterp.measure.bootstrap import BlockBootstrap, block_length
@@ -67,7 +68,7 @@ def held_rows(batches: Batches, limit: int) -> Rows:
         batch = batches.sample(limit)
     if not Columns.readable(batch):
         shapes = [tuple(x.shape) for x in batch.inputs]
-        raise ModelError(f"raw columns need (n, F) or (n, T, F) inputs, got {shapes}")
+        raise ModelError(f"raw columns need float inputs (n, F) or (n, T, F), got {shapes}")
     columns = Columns.of(batch, batches.names_per_input)
     total = batches.n_rows or batch.n_rows
     return Rows(batch=batch, columns=columns, spacing=max(1.0, total / batch.n_rows))
@@ -186,9 +187,20 @@ class _Probe:
         if self._row_loss is None or target is None:
             spread = self.output.double().var(0, unbiased=False).clamp(min=torch.finfo(torch.float64).tiny)
             change = (output.double() - self.output.double()) ** 2 / spread
-            return np.asarray(change.flatten(1).mean(1).cpu().numpy())
-        values: Array = self._row_loss(output, target).double().cpu().numpy()
-        return values
+            return _checked_losses(change.flatten(1).mean(1), output, self.loss_name)
+        return _checked_losses(self._row_loss(output, target), output, self.loss_name)
+
+
+def _checked_losses(values: Tensor, output: Tensor, name: str) -> Array:
+    """Losses as float64, refused where they are no numbers: intervals of infinity would say nothing."""
+    finite = values.isfinite()
+    if not bool(finite.all()):
+        raise DataError(
+            f"the loss ({name}) is not finite on {int((~finite).sum())} of {len(values)} rows, where outputs reach "
+            f"{float(output.detach().abs().max()):.3g}; standardize the data and train on them, or use float64"
+        )
+    array: Array = values.detach().double().cpu().numpy()
+    return array
 
 
 def row_losses(output: Tensor, target: Tensor, loss: str | Callable[[Tensor, Tensor], Tensor] | None) -> Array:

@@ -85,8 +85,9 @@ def _layer_changes(view: ModelView, depth: int, nodes: tuple[Tensor, ...], score
     result = np.where(layer.alive, np.nan, 0.0)
     edges = layer.edges(nodes[depth])
     spread = edges.std(0, unbiased=False)
-    places = np.argwhere(layer.alive & (spread.cpu().numpy() > 0))
-    result[layer.alive & (spread.cpu().numpy() == 0)] = 0.0
+    moving = (spread > 0).cpu().numpy()
+    places = np.argwhere(layer.alive & moving)
+    result[layer.alive & ~moving] = 0.0
     strongest = np.argsort([-float(spread[d, s]) for d, s in places], kind="stable")[:MAX_EDGES]
     for dst, src in places[strongest]:
         values = nodes[depth + 1].clone()

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -85,7 +84,8 @@ def trace(
     """
     view = as_view(model, path)
     batches = prepared(model, data, target=target, feature_names=feature_names, batch_size=batch_size)
-    outputs = check_names(target_names or view.output_names, view.widths[-1], what="target_names", prefix="y")
+    names = view.output_names if target_names is None else target_names
+    outputs = check_names(names, view.widths[-1], what="target_names", prefix="y")
     with untouched(model):
         return _traced(model, view, batches, outputs, progress)
 
@@ -207,7 +207,7 @@ def _shown(batches: Batches, progress: bool) -> Iterable[Batch]:
 
 def _digest(digest: Any, batch: Batch) -> None:
     for tensor in batch.inputs:
-        digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).data)
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
 
 
 def _trainable(module: nn.Module) -> int:

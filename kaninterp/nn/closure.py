@@ -36,7 +36,7 @@ def checked_plan(
             raise PlanError(f"constants must have shapes (dst, src) {shapes}, got {[value.shape for value in values]}")
     live, shifts = [], []
     for depth, (layer, mask, value) in enumerate(zip(layers, masks, values, strict=True)):
-        before = layer.mask.detach().cpu().numpy() != 0
+        before = (layer.mask.detach() != 0).cpu().numpy()
         shift = np.where(before & ~mask, value, 0.0)
         if not np.isfinite(shift).all():
             dst, src = np.argwhere(~np.isfinite(shift))[0]
