@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kaninterp.data.batch import Batch
+from kaninterp.data.batch import Batch, called
 from kaninterp.data.batches import Batches, as_batches
 from kaninterp.data.checks import placement
 from kaninterp.data.rng import preserved_rng
@@ -16,6 +16,7 @@ __all__ = [
     "Standardizer",
     "Windows",
     "as_batches",
+    "called",
     "placement",
     "preserved_rng",
     "time_split",

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Batch"]
+from kaninterp.core.errors import KanInterpError, ModelError
+
+__all__ = ["Batch", "called"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,27 @@ class Batch:
             return replace(self, inputs=inputs)
         kinds = [x.dtype for x in inputs if x.is_floating_point()]
         return replace(self, inputs=inputs, target=_placed(self.target, device, kinds[0] if kinds else dtype))
+
+
+def called(model: Callable[..., Any], batch: Batch) -> Any:
+    """What the model returns for a batch.
+
+    Raises
+    ------
+    ModelError
+        It fails; the message says what it was given.
+    """
+    try:
+        return batch.call(model)
+    except KanInterpError:
+        raise
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        shapes = ", ".join(str(tuple(x.shape)) for x in batch.inputs)
+        names = "" if batch.keys is None else f" named {', '.join(batch.keys)}"
+        raise ModelError(
+            f"{type(model).__name__} fails on inputs of shape {shapes}{names} ({batch.inputs[0].dtype}): {error}. "
+            "Give the data in the shape, order and names that its forward takes"
+        ) from error
 
 
 def _placed(tensor: Tensor, device: torch.device | str | None, dtype: torch.dtype | None) -> Tensor:

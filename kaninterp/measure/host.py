@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from kaninterp.adapters import ModelView
-from kaninterp.core.errors import KanInterpError, ModelError
-from kaninterp.data import Batch, preserved_rng
-from kaninterp.nn import undisturbed
+from kaninterp.core.errors import ModelError
+from kaninterp.data import Batch, called, preserved_rng
+from kaninterp.nn import rows_first, undisturbed
 
-__all__ = ["Columns", "called", "output_tensor", "run", "untouched", "watched"]
+__all__ = ["Columns", "output_tensor", "run", "untouched", "watched"]
 
 
 @contextmanager
@@ -47,35 +47,14 @@ def run(model: nn.Module, view: ModelView, batch: Batch) -> tuple[Tensor, Tensor
     Raises
     ------
     ModelError
-        The forward pass fails on this batch, or does not use the KAN.
+        The forward pass fails on this batch, takes its rows for time steps, or does not use the KAN.
     """
-    with watched(view) as seen:
+    with watched(view) as seen, rows_first(model, batch.inputs):
         output = output_tensor(called(model, batch))
     if not seen:
         where = view.path or "the model"
         raise ModelError(f"the forward pass never calls the KAN at {where!r}; nothing can be measured there")
     return output, torch.cat([view.read(x) for x in seen])
-
-
-def called(model: nn.Module, batch: Batch) -> Any:
-    """What the model returns for a batch.
-
-    Raises
-    ------
-    ModelError
-        It fails; the message says what it was given.
-    """
-    try:
-        return batch.call(model)
-    except KanInterpError:
-        raise
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        shapes = ", ".join(str(tuple(x.shape)) for x in batch.inputs)
-        names = "" if batch.keys is None else f" named {', '.join(batch.keys)}"
-        raise ModelError(
-            f"{type(model).__name__} fails on inputs of shape {shapes}{names} ({batch.inputs[0].dtype}): {error}. "
-            "Give the data in the shape, order and names that its forward takes"
-        ) from error
 
 
 def output_tensor(output: Any) -> Tensor:

@@ -13,6 +13,7 @@ from kaninterp.nn.layer import KANLayer
 from kaninterp.nn.losses import LOSSES, resolve_loss
 from kaninterp.nn.narrow import input_kind, narrow
 from kaninterp.nn.penalty import layer_penalty
+from kaninterp.nn.rows_first import rows_first
 from kaninterp.nn.surgery import prune_head
 from kaninterp.nn.undisturbed import undisturbed
 
@@ -33,6 +34,7 @@ __all__ = [
     "prune_head",
     "prune_model",
     "resolve_loss",
+    "rows_first",
     "save_head",
     "undisturbed",
 ]

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from kaninterp.adapters import ModelView, as_view
 from kaninterp.core import EdgeMask, KanInterpError, ModelError, PlanError, PrunePlan
 from kaninterp.core.errors import InputTypeError
-from kaninterp.data import Batch, as_batches, placement
-from kaninterp.measure.host import Columns, called, untouched
+from kaninterp.data import Batch, as_batches, called, placement
+from kaninterp.measure.host import Columns, untouched
 from kaninterp.nn import check_dropped, entries, prune_model
 from kaninterp.pruning.outcome import PruneReport, outcome
 

@@ -195,9 +195,10 @@ def _split(
     try:
         train, held = time_split(n, (1 - share, share), gap=embargo)
     except DataError as error:
+        overlap = f" with a gap of {embargo} rows (so that windows of the two parts do not overlap)" if embargo else ""
+        cure = "if the rows do not overlap pass gap=0, or pass" if embargo else "pass validation=None, or"
         raise DataError(
-            f"validation={share} of {n} rows with a gap of {embargo} rows (so that windows of the two parts do not "
-            "overlap) leaves one part empty; if the rows do not overlap pass gap=0, or pass validation data."
+            f"validation={share} of {n} rows{overlap} leaves one part empty; {cure} validation data."
         ) from error
     rows = torch.arange(n)
     return rows[train], rows[held]

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from kaninterp.core.errors import InputTypeError
-from kaninterp.data import preserved_rng
+from kaninterp.data import called, preserved_rng
+from kaninterp.nn import rows_first, undisturbed
 from kaninterp.nn.losses import resolve_loss
 from kaninterp.training.checkpoint import Checkpoint
 from kaninterp.training.domains import heads_of
@@ -101,8 +102,9 @@ def fit(
     resume
         False: start anew and overwrite the checkpoint.
     seed
-        Makes dropout, shuffling and random Datasets repeat. None: they follow torch's global state as it is
-        now. In both cases every global generator is left as it was found.
+        Makes dropout, shuffling and random Datasets repeat, and leaves every global generator as it was found.
+        None: one number drawn from torch's global generator is the seed, so that two fits differ, and both
+        repeat after `torch.manual_seed`; that one draw is all that moves (and none if the run fails).
     progress
         Show a progress bar.
 
@@ -116,7 +118,8 @@ def fit(
     InputError, InputTypeError, ShapeError, DataError, NamesError
         Options or data that cannot be used; the model is as it was.
     ModelError
-        Nothing to train, or a sparsity that has nothing to act on.
+        The model cannot be called with the data or takes their rows for time steps, nothing to train, or a
+        sparsity that has nothing to act on.
     StateError
         The loss is not finite (the epoch and batch are named), or the checkpoint belongs to another run.
     FileFormatError
@@ -146,7 +149,7 @@ def fit(
     row_loss = resolve_loss(loss)
     if not isinstance(model, nn.Module):
         raise InputTypeError(f"model: expected a torch.nn.Module, got a {type(model).__name__}.")
-    with preserved_rng(seed), _training_mode(model):
+    with _seeded(seed), _training_mode(model):
         generator = torch.Generator()
         generator.manual_seed(int(torch.randint(2**62, ())))  # in its own stream: dropout does not change the order
         feeds = prepare(
@@ -172,6 +175,9 @@ def fit(
 
 def _assemble(model: nn.Module, options: FitOptions, feeds: Feeds, row_loss: Any, generator: torch.Generator) -> Run:
     """Put the parts of a run together; nothing is changed yet."""
+    few = feeds.data.first.rows(slice(0, 4))
+    with undisturbed(model), rows_first(model, few.inputs):
+        called(model, few)  # what cannot run is refused before anything is changed
     heads = heads_of(model)
     sparsity = options.sparsity
     raw = shrinkage = None
@@ -208,6 +214,23 @@ def _fingerprint(run: Run, loss: object) -> dict[str, Any]:
             if isinstance(value, Tensor)
         },
     }
+
+
+@contextmanager
+def _seeded(seed: int | None) -> Iterator[None]:
+    """Seed a run and give the global generators back; without a seed it is the next number of torch's own."""
+    if seed is not None:
+        with preserved_rng(seed):
+            yield
+        return
+    before = torch.get_rng_state()
+    drawn = int(torch.randint(2**62, ()))
+    try:
+        with preserved_rng(drawn):
+            yield
+    except BaseException:
+        torch.set_rng_state(before)
+        raise
 
 
 @contextmanager

@@ -330,7 +330,7 @@ BAD = {
     "nan in validation": ({"validation": (X * np.nan, Y)}, DataError, "missing"),
     "integers": ({"data": (X.astype(int), Y)}, InputTypeError, "integer|floating"),
     "rows": ({"data": (X, Y[:-1])}, ShapeError, "one to one"),
-    "width": ({"data": (X[:, :2], Y)}, RuntimeError, "shapes"),
+    "width": ({"data": (X[:, :2], Y)}, ModelError, "shapes"),
     "target width": ({"data": (X, np.stack([Y, Y], 1))}, ShapeError, "same shape"),
     "epochs": ({"epochs": 0}, InputError, "epochs"),
     "batch size": ({"batch_size": 0}, InputError, "batch_size"),
@@ -447,3 +447,21 @@ def test_effective_edges_counts():
     assert effective_edges((head,)) == pytest.approx(3)
     assert effective_edges((head, head)) == pytest.approx(6)
     assert np.isnan(effective_edges(()))
+
+
+def test_without_a_seed_fits_differ_and_repeat_after_manual_seed():
+    def first_layer():
+        model = linear()
+        torch.manual_seed(start)
+        train(model, seed=None, epochs=1)
+        once = weights(model)
+        model = linear()
+        torch.manual_seed(start)
+        torch.randint(2**62, ())  # what the first fit has drawn
+        train(model, seed=None, epochs=1)
+        return once, weights(model)
+
+    start = 5
+    once, twice = first_layer()
+    assert not torch.equal(once, twice)
+    assert all(torch.equal(a, b) for a, b in zip((once, twice), first_layer(), strict=True))
