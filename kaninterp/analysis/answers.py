@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from kaninterp.core.errors import InputError
 from kaninterp.core.evidence import PruneCost
+from kaninterp.core.findings import Verdict
 
 from .attribution import aggregate, edge_scores
 from .bundle import Analysis
@@ -17,15 +19,21 @@ from .findings_edges import AGREEMENT, rank_agreement
 from .missing import CODES, DRAWING_LIMIT, missing_nodes
 from .places import raw_columns
 from .straightness import STRAIGHT_R2
-from .wording import counted, listed, number, percent, shown
+from .wording import counted, listed, number, percent, range_words, shown, signed
 
 __all__ = ["QUESTIONS", "Answer", "answers"]
+
+HALF = 0.5
+"""Part of an effect from which it lies "mostly" at one lag."""
+
+MOST_NAMED = 40
+"""Columns named in one line of evidence."""
 
 QUESTIONS = (
     "Some first-layer nodes have no visible edges. Did pruning happen by itself? Are those inputs unimportant?",
     "Do lighter lines mean lower weight?",
     "In deeper layers the features are transformed. What do those nodes mean in terms of my columns and time lags?",
-    "Why do edges look like y = x or y = -x?",
+    "Why do edges look like y = x or y = −x?",
     "Which of my inputs can I drop, how sure are you, and what does it cost in accuracy?",
 )
 
@@ -100,6 +108,8 @@ def _no_edges(analysis: Analysis, limit: float) -> Answer:
         sentences.append(f"{len(missing)} of {width} first-layer nodes {verb} no edge: {reasons}.")
         sentences.append(
             "A missing line alone says nothing about an input: each has its reason, and question 5 its verdict."
+            if raw_columns(trace) is not None
+            else "These nodes are outputs of the backbone, not your columns: question 5 has the verdict on each column."
         )
     evidence = [f"Edges are drawn from a KAN 2.0 score of {number(limit)}."]
     evidence += [f"{shown(m.name)}: {m.text}" for m in missing[:5]]
@@ -112,21 +122,22 @@ def _lighter_lines(analysis: Analysis) -> Answer:
     alive = [layer.edges.alive for layer in analysis.trace.layers]
     values = np.concatenate([v[a] for v, a in zip(edge_scores(analysis.scores, "kan2"), alive, strict=True)])
     first = (
-        "No. A line shows the KAN 2.0 score: how far the edge moves an output, in standard deviations of that output."
+        "No. A line shows the KAN 2.0 score: how far the edge moves an output, in standard deviations of that output. "
+        "A thinner, lighter line moves it less."
     )
     if not len(values):
         return Answer(
             question=QUESTIONS[1], answer=f"{first} This head has no live edge.", evidence=(), section="network"
         )
-    sentences = [first, f"Here the scores run from {number(float(values.min()))} to {number(float(values.max()))}."]
+    sentences = [first, f"Here the scores run from {_short(values.min())} to {_short(values.max())}."]
     agree = [(rank_agreement(analysis, layer).get(("norm", "kan2")), layer) for layer in range(len(alive))]
     known = [(r, layer) for r, layer in agree if r is not None]
-    evidence = [f"Median score of {counted(len(values), 'live edge')}: {number(float(np.median(values)))}."]
+    evidence = [f"Median score of {counted(len(values), 'live edge')}: {_short(np.median(values))}."]
     evidence += [f"Layer {layer + 1}: rank correlation of weight norm and score {r:.2f}." for r, layer in known]
     if known:
-        low = min(known)[0]
+        low, more = min(known)[0], " or more" if len(known) > 1 else ""
         sentences.append(
-            f"Weight norm and score rank the edges alike here (rank correlation {low:.2f} or more)."
+            f"Weight norm and score rank the edges alike here (rank correlation {low:.2f}{more})."
             if low >= AGREEMENT
             else f"Going by weight would mislead here: its rank correlation with the score is only {low:.2f}."
         )
@@ -135,9 +146,14 @@ def _lighter_lines(analysis: Analysis) -> Answer:
     return Answer(question=QUESTIONS[1], answer=" ".join(sentences), evidence=tuple(evidence), section="network")
 
 
+def _short(value: float) -> str:
+    """Two digits are enough for the size of a score."""
+    return "below 0.001" if 0 < value < 1e-3 else number(float(f"{value:.2g}"))
+
+
 def _meaning(analysis: Analysis) -> Answer:
     plain = raw_columns(analysis.trace) is not None
-    layer = 1 if plain and len(analysis.trace.layers) > 1 else 0
+    layer = 1 if len(analysis.trace.layers) > 1 else 0
     if plain and layer == 0:
         return _only_columns(analysis)
     order = [int(i) for i in np.argsort(-aggregate(analysis.scores[layer].nodes_kan2), kind="stable")]
@@ -177,7 +193,10 @@ def _described(analysis: Analysis, layer: int, order: list[int] | range) -> list
 
 
 def _driven(driver: Driver) -> str:
-    when = "" if driver.lag is None else f", mostly at {lag_words(driver.lag)}"
+    when = ""
+    if driver.lag is not None:
+        most = "mostly" if driver.lag_share >= HALF else "peak"
+        when = f", {most} at {lag_words(driver.lag)}"
     return f"{shown(driver.name)} ({percent(driver.share)} of its variance{when})"
 
 
@@ -186,7 +205,7 @@ def _overall_lags(analysis: Analysis) -> list[str]:
     if profile is None:
         return []
     top = int(profile.argmax())
-    half = int(np.searchsorted(np.cumsum(profile), 0.5)) + 1
+    half = int(np.searchsorted(np.cumsum(profile), HALF)) + 1
     name = shown(analysis.trace.output_names[0])
     share = percent(float(profile[top]))
     text = f"Of {len(profile)} time steps {lag_words(top)} moves {name} most ({share} of the effect)"
@@ -227,7 +246,7 @@ def _straight(analysis: Analysis) -> Answer:
             f"{causes['linear']} were learnt straight inside it."
         )
     else:
-        sentences.append("None because inputs left the grid: within it, a line is what was learnt.")
+        sentences.append("None of them because inputs left the grid: a line is what was learnt there.")
     evidence = []
     for layer, ranges in enumerate(analysis.ranges):
         live = analysis.trace.layers[layer].edges.alive.any(0)
@@ -237,7 +256,7 @@ def _straight(analysis: Analysis) -> Answer:
                 f"used to {percent(float(ranges.coverage[live].mean()))} on average."
             )
     sentences.append(evidence[0] if evidence else "No edge of the head is alive.")
-    return Answer(question=QUESTIONS[3], answer=" ".join(sentences), evidence=tuple(evidence), section="ranges")
+    return Answer(question=QUESTIONS[3], answer=" ".join(sentences), evidence=tuple(evidence[1:]), section="ranges")
 
 
 def _droppable(analysis: Analysis, cost: PruneCost | None) -> Answer:
@@ -251,11 +270,20 @@ def _droppable(analysis: Analysis, cost: PruneCost | None) -> Answer:
     drop = f": {listed(v.name for v in by['drop'])}" if by["drop"] else ""
     sentences = [f"{len(by['drop'])} of {counted(analysis.verdicts, 'input')} can go{drop}."]
     open_ = f"; {len(by['tentative'])} uncertain ({listed(v.name for v in by['tentative'])})" if by["tentative"] else ""
-    sentences.append(f"{len(by['keep'])} stay{open_}.")
+    stay = f": {listed(v.name for v in by['keep'])}" if by["keep"] else ""
+    sentences.append(f"{len(by['keep'])} {'stays' if len(by['keep']) == 1 else 'stay'}{stay}{open_}.")
     sentences.append(_price(cost))
     sentences.append(_how_sure(analysis))
-    evidence = [f"{shown(v.name)} ({v.survives}): {v.text}" for v in (*by["drop"], *by["tentative"], *by["keep"])]
-    return Answer(question=QUESTIONS[4], answer=" ".join(sentences), evidence=tuple(evidence), section="answer")
+    evidence = _reasons((*by["keep"], *by["tentative"], *by["drop"]))
+    return Answer(question=QUESTIONS[4], answer=" ".join(sentences), evidence=evidence, section="answer")
+
+
+def _reasons(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+    """One line per reason; columns that share one share the line."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for verdict in verdicts:
+        groups.setdefault((verdict.survives, verdict.text), []).append(verdict.name)
+    return tuple(f"{listed(names, MOST_NAMED)} ({kind}): {text}" for (kind, text), names in groups.items())
 
 
 def _price(cost: PruneCost | None) -> str:
@@ -266,7 +294,8 @@ def _price(cost: PruneCost | None) -> str:
     )  # fmt: skip
     return (
         f"Carried out on a copy, the prune plan moves the loss ({cost.loss}) from {number(cost.before.value)} to "
-        f"{number(cost.after.value)}, by {cost.difference}: {word} ({cost.rows} rows)."
+        f"{number(cost.after.value)}, by {signed(cost.difference.value)} "
+        f"({range_words(cost.difference.low, cost.difference.high)}): {word} ({counted(cost.rows, 'row')})."
     )
 
 
@@ -276,7 +305,8 @@ def _how_sure(analysis: Analysis) -> str:
         return "The verdicts rest on masks and scores alone, not on a measured loss."
     exact = sum(not r for r in ablation.reads)
     cut = f" {counted(exact, 'input')} the model cannot read at all: that is exact." if exact else ""
+    tested = counted(len(ablation.names) - exact, "column")
     return (
-        f"Each verdict rests on {counted(ablation.repeats, 'shuffle')} of the column over {ablation.rows} rows, "
-        f"corrected for {len(ablation.names)} columns.{cut}"
+        f"Each verdict rests on {counted(ablation.repeats, 'shuffle')} of the column over "
+        f"{counted(ablation.rows, 'row')}, corrected for the {tested} it reads.{cut}"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kaninterp.core.errors import DataError, PlanError, ShapeError
+from kaninterp.core.errors import DataError, InputTypeError, PlanError, ShapeError
 from kaninterp.core.evidence import EdgeAblation, InputAblation, InputAttribution, SurvivalCurve
 from kaninterp.core.findings import Verdict
 from kaninterp.core.plan import PrunePlan
@@ -53,6 +53,8 @@ def analyze(
 
     Raises
     ------
+    InputTypeError
+        Not a trace.
     DataError
         The trace holds no rows.
     ShapeError
@@ -102,6 +104,10 @@ def _check(
     curve: SurvivalCurve | None,
     edge_ablation: EdgeAblation | None,
 ) -> None:
+    if not isinstance(trace, Trace):
+        raise InputTypeError(
+            f"trace: expected a Trace, made by kaninterp.trace(model, data), got {type(trace).__name__}"
+        )
     if not trace.rows:
         raise DataError("the trace holds no rows; trace the model on data first")
     names = None if trace.raw is None else trace.raw.names

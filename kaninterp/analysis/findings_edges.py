@@ -13,7 +13,7 @@ from kaninterp.core.mask import EdgeMask
 from .attribution import edge_scores, live_std
 from .bundle import Analysis
 from .rank import spearman
-from .wording import counted, listed, percent
+from .wording import counted, listed, number, percent
 
 __all__ = ["EDGE_CHECKS", "rank_agreement"]
 
@@ -37,7 +37,7 @@ def constant_output(analysis: Analysis) -> tuple[Finding, ...]:
     if not names:
         return ()
     claim = f"{counted(names, 'output')} of {len(spread)} never changed: {listed(names)}."
-    evidence = f"Standard deviation over {analysis.trace.rows} rows is 0 up to rounding."
+    evidence = f"Standard deviation over {counted(analysis.trace.rows, 'row')} is 0 up to rounding."
     advice = "The model predicts a constant there; look at the training (learning rate, sparsity penalty, dead units)."
     return (_finding("constant-output", "problem", claim, evidence, advice, section="answer"),)
 
@@ -69,13 +69,13 @@ def cancelling(analysis: Analysis) -> tuple[Finding, ...]:
     amount, layer, node = worst
     row = analysis.scores[layer].share[node]
     sources = [
-        f"{analysis.trace.node_name(layer, int(i))} {row[i]:+.2f}"
+        f"{analysis.trace.node_name(layer, int(i))} −{-row[i]:.2f}"
         for i in np.argsort(row, kind="stable")[:3]
         if row[i] < 0
     ]
     claim = f"Edges cancel each other in {counted(count, 'node')}: their single strengths overstate what they do."
     evidence = (
-        f"Worst is {analysis.trace.node_name(layer + 1, node)}: negative variance shares sum to -{amount:.2f} "
+        f"Worst is {analysis.trace.node_name(layer + 1, node)}: negative variance shares sum to −{amount:.2f} "
         f"against {1 + amount:.2f} positive ({listed(sources)})."
     )
     advice = "Judge such edges together; their sources are correlated, and one of them may be enough."
@@ -92,9 +92,12 @@ def few_rows(analysis: Analysis) -> tuple[Finding, ...]:
     if rows >= ROWS_PER_COEFFICIENT * numbers:
         return ()
     severity: Severity = "caution" if rows < numbers else "note"
-    claim = f"The traced data are few for a head of this size: {rows} rows, {numbers} live spline coefficients."
+    claim = f"Few rows for a head of this size: {counted(rows, 'row')}, {numbers:,} live spline coefficients."
     evidence = f"{rows / max(numbers, 1):.2g} rows per coefficient; {ROWS_PER_COEFFICIENT} are a common rule of thumb."
-    advice = "Trust the held-out loss only; fewer units, a coarser grid or more sparsity make the shapes steadier."
+    advice = (
+        "Trust the held-out loss more than the shape of a single edge; report on more rows, or train fewer units, a "
+        "coarser grid or more sparsity."
+    )
     return (_finding("few-rows", severity, claim, evidence, advice, section="model"),)
 
 
@@ -107,17 +110,27 @@ def disagreement(analysis: Analysis) -> tuple[Finding, ...]:
             continue
         one, other = min(pairs, key=lambda pair: pairs[pair])
         edges = int(analysis.trace.layers[layer].edges.alive.sum())
-        claim = f"Layer {layer + 1}: readings of importance disagree; {one} and {other} rank the edges differently."
+        claim = f"Layer {layer + 1}: {_WORDS[one]} and {_WORDS[other]} rank the edges differently."
         evidence = "Rank correlation over " + counted(edges, "live edge") + ": "
-        evidence += ", ".join(f"{a} / {b} {r:.2f}" for (a, b), r in pairs.items()) + "."
-        advice = _WHY.get(
-            frozenset((one, other)), "Prefer the loss when removed where it was measured, else the KAN 2.0 score."
-        )
+        evidence += ", ".join(f"{_WORDS[a]} / {_WORDS[b]} {_rho(r)}" for (a, b), r in pairs.items()) + "."
+        advice = _WHY.get(frozenset((one, other)), _WHY_LOSS)
         found.append(_finding("readings-disagree", "caution", claim, evidence, advice, section="network"))
     return tuple(found)
 
 
+def _rho(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
+
+
+_WORDS = {"norm": "weight norm", "strength": "amplitude", "kan2": "KAN 2.0 score", "loss": "loss when removed"}
+
+_WHY_LOSS = (
+    "They answer two questions: how far an edge moves the output, and whether that helps on these rows. Judge the plan "
+    "by its price as a whole, not by the rank of one edge."
+)
+
 _WHY = {
+    frozenset(("norm", "kan2")): "The norm knows nothing of the data: go by the KAN 2.0 score.",
     frozenset(
         ("norm", "strength")
     ): "Data fill the domains unevenly: go by the strength, which is weighted by the data.",
@@ -156,12 +169,12 @@ def prunable(analysis: Analysis) -> tuple[Finding, ...]:
         for s, layer, kept in zip(analysis.scores, analysis.trace.layers, analysis.plan.mask.layers, strict=True)
     ]
     most = float(np.sum(lost, axis=0).max())
-    claim = f"{counted(gone, 'edge')} of {alive} may go by the prune plan."
+    claim = f"{counted(gone, 'edge')} of {alive:,} may go by the prune plan."
     evidence = (
-        f"Their KAN 2.0 scores sum to {most:.2g} at most for an output: they move it by {percent(most)} of its "
-        "standard deviation or less."
+        f"Their KAN 2.0 scores sum to {number(float(f'{most:.2g}'))} at most for an output: together they move it by "
+        f"about {percent(most)} of its standard deviation."
     )
-    advice = "Prune with the plan and compare the loss on held-out data."
+    advice = "kaninterp.prune(model, plan) makes the smaller model; yours stays as it is."
     return (_finding("prunable", "note", claim, evidence, advice, section="answer"),)
 
 

@@ -36,7 +36,7 @@ def constant_columns(analysis: Analysis) -> tuple[Finding, ...]:
                 "constant-columns",
                 "caution",
                 f"{counted(names, 'column')} never changed in this data: {listed(names)}.",
-                f"Smallest and largest value are equal over {raw.nodes.count} values each.",
+                f"Smallest and largest value are equal over {raw.nodes.count:,} values each.",
                 "Nothing can be learnt about such a column here; use data in which it varies, or leave it out.",
             )
         )
@@ -159,8 +159,9 @@ def weak_evidence(analysis: Analysis) -> tuple[Finding, ...]:
                 "no-input-needed",
                 "problem",
                 "For no column is it sure that the model needs it.",
-                f"n = {rows}; the largest rise of the loss is {number(float(analysis.ablation.change[best]))} "
-                f"({shown(analysis.ablation.names[best])}), {counted(count['tentative'], 'column')} tentative.",
+                f"{counted(rows, 'row')}; the largest rise of the loss is "
+                f"{number(float(analysis.ablation.change[best]))} ({shown(analysis.ablation.names[best])}), "
+                f"{counted(count['tentative'], 'column')} tentative.",
                 "Look at the loss first: the model may have learnt nothing, or the data may be too few.",
                 section="answer",
             ),
@@ -171,7 +172,7 @@ def weak_evidence(analysis: Analysis) -> tuple[Finding, ...]:
                 "weak-evidence",
                 "caution",
                 "More columns are uncertain than sure.",
-                f"n = {rows}: {count['keep']} keep, {count['tentative']} tentative.",
+                f"{counted(rows, 'row')}: {count['keep']} keep, {count['tentative']} tentative.",
                 "Measure on more rows before dropping anything.",
             ),
         )

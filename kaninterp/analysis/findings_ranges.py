@@ -10,7 +10,7 @@ from kaninterp.core.findings import Finding, Severity
 from kaninterp.core.frozen import BoolArray
 
 from .bundle import Analysis, LayerRanges
-from .wording import counted, listed, percent
+from .wording import counted, listed, number, percent
 
 __all__ = ["RANGE_CHECKS"]
 
@@ -51,9 +51,9 @@ def _out_of_layer(analysis: Analysis, layer: int, ranges: LayerRanges) -> tuple[
         f"{percent(OUTSIDE)} of rows ({listed(names)})."
     )
     evidence = (
-        f"Worst is {names[0]}: {percent(float(outside[top]))} of rows outside [{low:.3g}, {high:.3g}] "
-        f"({percent(float(ranges.dead[top]))} in the dead zone), values seen "
-        f"[{ranges.seen[top, 0]:.3g}, {ranges.seen[top, 1]:.3g}]."
+        f"Worst is {names[0]}: {percent(float(outside[top]))} of rows outside {number(low)} to {number(high)} "
+        f"({percent(float(ranges.dead[top]))} in the dead zone); seen were "
+        f"{number(ranges.seen[top, 0])} to {number(ranges.seen[top, 1])}."
     )
     advice = "Update the domains to this data and train on (head.update), or check the scaling of the inputs."
     return (_finding("out-of-grid", severity, claim, evidence, advice),)
@@ -70,9 +70,9 @@ def unused_grid(analysis: Analysis) -> tuple[Finding, ...]:
         mean = float(ranges.coverage[varies].mean())
         of = f"{counted(few, 'input node')} of {int(varies.sum())}"
         claim = f"Layer {layer + 1}: {of} use less than {percent(COVERAGE)} of the grid."
-        names = listed(f"{analysis.trace.node_name(layer, i)} {percent(float(ranges.coverage[i]))}" for i in few)
+        names = listed(f"{analysis.trace.node_name(layer, i)} ({percent(float(ranges.coverage[i]))})" for i in few)
         evidence = f"Share of knot intervals visited: {names}; {percent(mean)} on average over the layer."
-        advice = "Shrink the domains to the data (head.update): the same grid then resolves finer shapes."
+        advice = "Call update() on the head after training: the same grid on a smaller domain resolves finer shapes."
         severity: Severity = "caution" if len(few) * 2 > int(varies.sum()) else "note"
         found.append(_finding("unused-grid", severity, claim, evidence, advice))
     return tuple(found)
@@ -119,17 +119,16 @@ def straight_edges(analysis: Analysis) -> tuple[Finding, ...]:
         return ()
     outside = causes["out-of-domain"] + causes["mixed"]
     severity: Severity = "caution" if straight > STRAIGHT_MOST * total else "note"
-    claim = (
-        f"{straight} of {counted(total, 'live edge')} {'is' if straight == 1 else 'are'} straight lines on this data."
-    )
+    are = "is a straight line" if straight == 1 else "are straight lines"
+    claim = f"{straight} of {counted(total, 'live edge')} {are} on this data."
     evidence = (
-        f"Linear R^2 at least 0.99: {causes['linear']} inside the domain, {causes['mixed']} partly outside it, "
+        f"Linear R² at least 0.99: {causes['linear']} inside the domain, {causes['mixed']} partly outside it, "
         f"{causes['out-of-domain']} mostly outside it."
     )
     advice = (
         "Bring the data back inside the grid first (head.update); only then judge the shapes."
         if outside
-        else "The data lie inside the grid, so a line is what was learnt; a linear layer may do as well there."
+        else "Nothing to mend: the data lie inside the grid, so a line is what was learnt."
     )
     return (_finding("straight-edges", severity, claim, evidence, advice, section="network"),)
 

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 import networkx as nx
 import numpy as np
 
-from kaninterp.core.errors import DataError, InputError
+from kaninterp.core.errors import DataError, InputError, InputTypeError
 from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.mask import EdgeMask
 from kaninterp.core.tables import NodeTable
@@ -69,11 +69,15 @@ def to_graph(source: Analysis | Trace, *, masked: bool = False) -> Graph:
 
     Raises
     ------
+    InputTypeError
+        Neither an analysis nor a trace.
     DataError
         The trace holds no rows.
     """
     analysis = source if isinstance(source, Analysis) else None
     trace = source.trace if isinstance(source, Analysis) else source
+    if not isinstance(trace, Trace):
+        raise InputTypeError(f"source: expected an Analysis or a Trace, got {type(source).__name__}")
     if not trace.rows:
         raise DataError("the trace holds no rows; trace the model on data first")
     scores = layer_scores(trace) if analysis is None else analysis.scores

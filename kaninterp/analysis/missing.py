@@ -121,7 +121,8 @@ def missing_nodes(analysis: Analysis, *, limit: float = DRAWING_LIMIT, reading: 
                 sides["in"] = (list(codes[layer - 1][index]), drawn[layer - 1][index])
             for side, (kinds, values) in sorted(sides.items()):
                 if all(kinds):
-                    measured = f"the largest {reading} is {number(values.max())}, edges are drawn from {number(limit)}"
+                    called = "KAN 2.0 score" if reading == "kan2" else reading
+                    measured = f"the largest {called} is {number(values.max())}, edges are drawn from {number(limit)}"
                     note = f"; {measured}" if values.max() > 0 else ""
                     found.append(_missing(analysis.trace, (layer, index, side), kinds, note))
     return tuple(found)

@@ -18,12 +18,15 @@ from .attribution import aggregate
 from .bundle import LayerScores
 from .places import raw_columns
 from .survival import ALPHA, ALPHA_TENTATIVE, FLOOR, FLOOR_TENTATIVE, Need, measure_need, twins
-from .wording import listed, number, percent, shown
+from .wording import counted, listed, number, percent, range_words, shown
 
 __all__ = ["SCORE_KEEP", "SCORE_NULL", "input_verdicts"]
 
 NO_LOSS = "output change"
 """What `InputAblation.loss` says when there was no target."""
+
+STILL_USED = 0.01
+"""Share of an output's variance from which the text of a column of noise says that the model uses it."""
 
 SCORE_KEEP = 0.1
 """Without a measured loss: KAN 2.0 score from which an input is kept (1 % of the output's variance)."""
@@ -143,7 +146,9 @@ def _by_size(evidence: _Evidence, i: int) -> _Words:
             f"{measured} Alone not told from noise; the loss with fewer than {curve.chosen} columns is clearly higher."
         )
         return _Words("tentative", "weak", text)
-    return _Words("drop", "noise", f"{measured} Not distinguishable from noise on these {ablation.rows} rows.")
+    rows = counted(ablation.rows, "row")
+    text = f"{measured} Not distinguishable from noise on these {rows}.{_still_used(ablation, i)}"
+    return _Words("drop", "noise", text)
 
 
 def _by_use(measured: str, share: float) -> _Words:
@@ -157,11 +162,19 @@ def _by_use(measured: str, share: float) -> _Words:
 def _measured(ablation: InputAblation, need: Need, i: int) -> str:
     change = ablation.change[i]
     verb = "raises" if change > 0 else "changes"
-    bring = f", {percent(need.share[i])} of what all inputs bring" if change > 0 else ""
+    bring = f", {percent(need.share[i])} of what all inputs together bring" if change > 0 else ""
     return (
         f"Shuffling it {verb} the {_loss_words(ablation.loss)} by {number(change)} "
-        f"[{number(ablation.low[i])}, {number(ablation.high[i])}]{bring} (corrected p {_p(need.p_holm[i])})."
+        f"({range_words(ablation.low[i], ablation.high[i])}){bring}; corrected p {_p(need.p_holm[i])}."
     )
+
+
+def _still_used(ablation: InputAblation, i: int) -> str:
+    """A column without benefit can move the outputs all the same: the reader should know that it was learnt."""
+    share = float(ablation.node_shares[-1][:, i].max()) if ablation.node_shares else 0.0
+    if share < STILL_USED:
+        return ""
+    return f" The model does use it, without a benefit to be seen: {percent(share)} of the output's variance."
 
 
 def _loss_words(loss: str) -> str:
@@ -169,7 +182,7 @@ def _loss_words(loss: str) -> str:
 
 
 def _p(value: float) -> str:
-    return "< 0.0001" if value < 1e-4 else f"= {number(value)}"
+    return "< 0.001" if value < 1e-3 else f"= {value:.2g}"
 
 
 def _unread(raw: RawTable, ablation: InputAblation, i: int) -> Verdict:

@@ -4,25 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-__all__ = ["counted", "listed", "number", "percent", "shown"]
+__all__ = ["counted", "listed", "number", "percent", "range_words", "shown", "signed"]
 
 LONGEST_LIST = 5  # names in one sentence; a reader skips longer ones
+MINUS = "\u2212"
 LONGEST_NAME = 60  # characters of a name in a sentence; the whole name is in the tables
 
 
 def number(value: float) -> str:
-    """Three significant digits, without an exponent where that stays short.
+    """Three significant digits, thousands grouped, a minus that is one.
 
     Examples
     --------
-    >>> number(0.012345), number(1234.5), number(0.0), number(1.2e-7)
-    ('0.0123', '1234', '0', '1.2e-07')
+    >>> number(0.012345), number(-1234.5), number(0.0), number(1.2e-7)
+    ('0.0123', '−1,234', '0', '1.2e−07')
     """
     if value == 0:
         return "0"
     if 1000 <= abs(value) < 1e6:
-        return f"{value:.0f}"
-    return f"{value:.3g}"
+        return f"{value:,.0f}".replace("-", MINUS)
+    return f"{value:.3g}".replace("-", MINUS)
+
+
+def signed(value: float) -> str:
+    """A difference: its sign is always there.
+
+    Examples
+    --------
+    >>> signed(0.5), signed(-0.5), signed(0.0)
+    ('+0.5', '−0.5', '0')
+    """
+    return f"+{number(value)}" if value > 0 else number(value)
+
+
+def range_words(low: float, high: float) -> str:
+    """A 95 % interval of a difference.
+
+    Examples
+    --------
+    >>> range_words(-0.1, 0.2)
+    '95 % interval −0.1 to +0.2'
+    """
+    return f"95 % interval {signed(low)} to {signed(high)}"
 
 
 def percent(share: float) -> str:
@@ -40,7 +63,11 @@ def percent(share: float) -> str:
         return "< 0.1 %"
     if 99.9 < points < 100:
         return "> 99.9 %"
-    text = f"{points:.1f}" if abs(points) < 10 or 99 < points < 100 else f"{points:.0f}"
+    text = (
+        f"{points:.1f}".replace("-", MINUS)
+        if abs(points) < 10 or 99 < points < 100
+        else f"{points:.0f}".replace("-", MINUS)
+    )
     return f"{text.removesuffix('.0')} %"
 
 
@@ -83,4 +110,4 @@ def counted(items: Sequence[object] | int, one: str, many: str = "") -> str:
     ('1 edge', '2 edges', '0 entries')
     """
     count = items if isinstance(items, int) else len(items)
-    return f"{count} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -67,6 +67,8 @@ class AnswerBox:
         What survives, and what dropping the rest costs.
     keep, tentative, drop : tuple of Name
         The user's columns by verdict, most needed first.
+    drop_note : str
+        Why the dropped ones go, in one line.
     loss : str
         Name of the loss.
     before, after, difference : Whisker or None
@@ -82,6 +84,7 @@ class AnswerBox:
     keep: tuple[Name, ...]
     tentative: tuple[Name, ...]
     drop: tuple[Name, ...]
+    drop_note: str
     loss: str
     rows: int
     before: Whisker | None
@@ -176,12 +179,18 @@ class InputCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputCards:
-    """Cards of the raw inputs on one scale of the loss rise."""
+    """Cards of the raw inputs on one scale of the loss rise.
+
+    Attributes
+    ----------
+    rest : tuple of (str, str, str)
+        Id, verdict and name of the inputs for which there was no room.
+    """
 
     caption: str
     scale: tuple[float, float]
     items: tuple[InputCard, ...]
-    left_out: str = ""
+    rest: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from .blocks import AnswerBox, SizeChange, SurvivalChart
 from .cells import Bars, Extent, Whisker, Zones
 from .svg import bars_path, element, polyline, scale, short, tag
-from .wording import number, shorten
+from .wording import number, plural, shorten
 
 __all__ = ["bars", "before_after", "extent", "nice_ticks", "profile", "size_bars", "survival", "whisker", "zones"]
 
@@ -151,7 +151,7 @@ def before_after(box: AnswerBox) -> Markup:
 
 def survival(chart: SurvivalChart) -> Markup:
     """Loss against the number of inputs kept, with its band and the chosen number."""
-    width, height, left, bottom, top = 1000.0, 340.0, 64.0, 118.0, 16.0
+    width, height, left, bottom, top = 1000.0, 352.0, 64.0, 122.0, 26.0
     n = len(chart.value) - 1
     low, high = min(0.0, *chart.low) if min(chart.low) < 0.3 * max(chart.high) else min(chart.low), max(chart.high)
     sx, ox = scale(0, n, left + 8, width - 16)
@@ -174,15 +174,15 @@ def survival(chart: SurvivalChart) -> Markup:
         if n <= 80 or k == chart.chosen
     ]
     parts += _step_names(chart, xs, height - bottom)
-    parts.append(tag("text", f"loss ({chart.loss})", x=8, y=height - bottom + 20, class_="lab"))
-    parts.append(tag("text", "inputs kept", x=8, y=height - bottom + 36, class_="lab"))
+    parts.append(tag("text", f"loss ({chart.loss})", x=left + 4, y=top - 6, class_="lab"))
+    parts.append(tag("text", "inputs kept, and the one added last", x=width - 8, y=height - 4, class_="lab end"))
     return element(width, height, parts, class_="fig wide", role="img", aria_label=f"{chart.caption}. {chart.summary}")
 
 
 def _chosen(chart: SurvivalChart, x: float, top: float, bottom: float) -> list[Markup]:
     near_end = chart.chosen > 0.6 * (len(chart.value) - 1)
     shift = -8 if near_end else 8
-    label = f"chosen: {chart.chosen} inputs, loss {number(chart.value[chart.chosen])}"
+    label = f"chosen: {chart.chosen} input{plural(chart.chosen)}, loss {number(chart.value[chart.chosen])}"
     return [
         tag("path", d=f"M{short(x)} {short(top)}V{short(bottom)}", class_="mark"),
         tag("text", label, x=x + shift, y=top + 12, class_="lab strong" + (" end" if near_end else "")),

@@ -16,7 +16,7 @@ from .sections.inputs import inputs_section
 from .sections.model import model_section
 from .sections.network import network_section
 from .sections.ranges import ranges_section
-from .wording import count, shown
+from .wording import count, plural, shown
 
 __all__ = ["SECTIONS", "document"]
 
@@ -79,4 +79,10 @@ def document(
 def _subtitle(analysis: Analysis) -> str:
     trace = analysis.trace
     widths = "–".join(map(count, trace.card.widths))
-    return f"{shown(trace.card.model)} with a KAN of {widths} nodes · {shown(trace.data)} · {count(trace.rows)} rows"
+    size = f"{count(trace.rows)} row{plural(trace.rows)}"
+    if trace.raw is None:
+        size = f"{size} · {shown(trace.data)}"
+    else:
+        size += f" of {count(len(trace.raw.names))} column{plural(len(trace.raw.names))}"
+        size += f" × {count(trace.raw.lags)} time steps" if trace.raw.lags > 1 else ""
+    return f"{shown(trace.card.model)} with a KAN of {widths} nodes · {size}"

@@ -15,6 +15,8 @@ __all__ = ["edge_label", "edge_levels", "network_svg"]
 
 
 MINI_WIDTH, MINI_HEIGHT = 44, 28
+LEAST_PROFILE = 0.6
+"""Pixels: a lower lag profile would be a smudge."""
 
 
 def network_svg(figure: NetworkFigure) -> Markup:
@@ -79,7 +81,8 @@ def _node(spot: Spot, figure: NetworkFigure, layout: Layout) -> Markup:
     if spot.dot:
         body = [tag("circle", cx=spot.x, cy=spot.y, r=3.5, class_="dead")]
     elif node.column == 0:
-        body = _input_body(spot, layout)
+        top = max((max(n.lags) for n in figure.nodes if n.lags), default=0.0)
+        body = _input_body(spot, layout, top)
     else:
         body = _pill_body(spot, figure, layout)
     content = Markup("").join([*body, tag("title", label)])
@@ -99,18 +102,25 @@ def _target(node: Node, figure: NetworkFigure) -> str:
     return f"#into-{node.layer}-{node.index}" if entered else "#network"
 
 
-def _input_body(spot: Spot, layout: Layout) -> list[Markup]:
+def _input_body(spot: Spot, layout: Layout, top: float) -> list[Markup]:
+    """Name, verdict and lag profile; all profiles of a figure share one scale, so that height means effect."""
     node, x, y = spot.node, spot.x, spot.y
     pitch = layout.pitch[0]
     size = " small" if pitch < 17 else ""
     parts = []
     right = x + PILL / 2 - 4
     if len(node.lags) > 1:
-        tall = min(pitch - 5, 15)
-        bars = bars_path(node.lags, 58, tall, 0.5)
+        full = min(pitch - 5, 18)
+        tall = full * max(node.lags) / top if top > 0 else 0.0
+        bars = bars_path(node.lags, 58, tall, 0.5) if tall > LEAST_PROFILE else ""
         if bars:
             parts.append(
-                tag("path", d=bars, class_="bar", transform=f"translate({short(right - 66)} {short(y - tall / 2)})")
+                tag(
+                    "path",
+                    d=bars,
+                    class_="bar",
+                    transform=f"translate({short(right - 66)} {short(y + full / 2 - tall)})",
+                )
             )
         right -= 74
     parts.append(tag("text", shorten(node.name, LABEL_MOST), x=right - 14, y=y + 4, class_=f"lab end{size}"))
@@ -136,10 +146,10 @@ def _pill_body(spot: Spot, figure: NetworkFigure, layout: Layout) -> list[Markup
     tall = min(pitch - 3, 20)
     top = max((n.weight for n in figure.nodes if n.column == node.column), default=0.0)
     fill = PILL * min(node.weight / top, 1.0) if top > 0 else 0.0
-    size = " small" if pitch < 17 else ""
+    size, bar, behind = (" small", tall, " behind") if pitch < 17 else ("", 3.0, "")
     return [
         tag("rect", x=x - PILL / 2, y=y - tall / 2, width=PILL, height=tall, rx=3, class_="pill"),
-        tag("rect", x=x - PILL / 2, y=y + tall / 2 - 3, width=fill, height=3, class_="weight"),
+        tag("rect", x=x - PILL / 2, y=y + tall / 2 - bar, width=fill, height=bar, class_=f"weight{behind}"),
         tag("text", shorten(node.name, 10), x=x, y=y + (3 if size else 3.5), class_=f"lab mid{size}"),
     ]
 

@@ -165,7 +165,7 @@ def links(material: Material) -> tuple[tuple[Link, ...], str]:
     drawn = tuple(found[:LINKS_IN_ALL])
     possible = int((shares > 0).sum())
     text = (
-        f"{len(drawn)} of {possible} links from columns to units are drawn: up to {per_unit} per unit, each at "
+        f"{len(drawn)} of {possible:,} links from columns to units are drawn: up to {per_unit} per unit, each at "
         f"least {percent(LEAST_LINK)} of the unit's variance."
     )
     return drawn, text

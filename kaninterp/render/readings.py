@@ -13,7 +13,7 @@ from kaninterp.analysis.rank import spearman
 from kaninterp.core.frozen import Array
 
 from .figure_nouns import Reading
-from .wording import number, percent
+from .wording import number
 
 __all__ = ["DEFAULT", "KEYS", "Agreement", "agreement", "edge_values", "readings"]
 
@@ -22,7 +22,7 @@ DEFAULT = "kan2"
 LABELS = {
     "norm": "Weight norm",
     "strength": "Function amplitude",
-    "kan2": "Share of the output (KAN 2.0)",
+    "kan2": "Effect on the output (KAN 2.0)",
     "loss": "Loss when removed",
 }
 MEANINGS = {
@@ -32,7 +32,7 @@ MEANINGS = {
     "layer.",
     "kan2": "KAN 2.0 score: how far the edge moves an output, in standard deviations of that output; squared, about "
     "its share of the output's variance. For several outputs the largest.",
-    "loss": "Change of the loss when the edge alone is replaced by its mean.",
+    "loss": "Rise of the loss when the edge alone is replaced by its mean; below zero it is drawn like 0.",
 }
 FEW_EDGES = 4
 """Layers with fewer measured edges say nothing about the agreement of ranks."""
@@ -103,32 +103,29 @@ def _threshold(analysis: Analysis, key: str) -> tuple[float | None, str]:
     limit = max(reason.threshold for reason in edges)
     if "together" in edges[0].text:
         top = max(reason.score for reason in edges)
-        return top, f"largest score removed {number(top)} (all together {number(limit)})"
+        return top, f"the plan removes scores up to {number(top, 2)}, at most {number(limit, 2)} together"
     return limit, f"prune threshold {number(limit)}"
 
 
 def _noise(analysis: Analysis, key: str) -> tuple[float | None, str]:
-    """Upper end of what columns that were found to be noise reach in the same unit."""
+    """Loss that columns found to be noise reach; None for the readings that say how much, not how useful.
+
+    A column of noise can move the outputs a good deal, because the model has fitted it: its share of the variance is
+    no floor for the score of an edge, and a column enters through many edges. Only losses can be set beside losses.
+    """
     ablation = analysis.ablation
     noise = [v.index for v in analysis.verdicts if v.cause == "noise"]
-    if key in ("norm", "strength"):
-        return None, "No noise band: this reading has no counterpart for a column of noise."
-    if ablation is None or not noise:
-        return None, "No noise band: no column of this data was found to be noise."
     if key == "kan2":
-        top = float(ablation.node_shares[-1][:, noise].max()) if ablation.node_shares else 0.0
-        score = math.sqrt(max(top, 0.0))
-        return score, (
-            f"Noise band: {len(noise)} columns found to be no different from noise reach up to {percent(top)} "
-            f"of the output's variance, a score of {number(score)}. "
-            "An edge below that cannot be told from noise."
-        )
-    if analysis.edge_ablation is None or analysis.edge_ablation.loss != ablation.loss:
-        return None, "No noise band: edges and columns were measured with different losses."
+        return None, "It says how much an edge does, not whether that helps: the loss when removed is about that."
+    if key != "loss" or ablation is None or analysis.edge_ablation is None:
+        return None, ""
+    if not noise or analysis.edge_ablation.loss != ablation.loss:
+        return None, ""
     top = float(np.abs(ablation.change[noise]).max())
+    columns = "the column" if len(noise) == 1 else f"one of the {len(noise)} columns"
     return top, (
-        f"Noise band: shuffling one of {len(noise)} columns found to be no different from noise changes the loss by "
-        f"up to {number(top)}."
+        f"Noise band: shuffling {columns} judged no different from noise changes the loss by up to {number(top)}. "
+        "A change of that size may be chance."
     )
 
 

@@ -66,7 +66,7 @@ def _marks(reading: Reading, top: float) -> list[Markup]:
     if reading.noise is not None and reading.noise > 0:
         stop = _x(min(reading.noise / top, 1.0), reading)
         parts.append(tag("rect", x=LEFT, y=30, width=max(stop - LEFT, 1.0), height=20, class_="noise"))
-        parts.append(tag("text", f"noise band to {number(reading.noise)}", x=LEFT, y=11, class_="tick"))
+        parts.append(tag("text", f"noise band to {number(reading.noise, 2)}", x=LEFT, y=11, class_="tick"))
     if reading.threshold is not None and reading.threshold > 0:
         x = _x(min(reading.threshold / top, 1.0), reading)
         parts.append(tag("path", d=f"M{short(x)} 26V52", class_="mark"))

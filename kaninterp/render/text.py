@@ -61,6 +61,8 @@ def _answer(box: AnswerBox) -> str:
             listed = ", ".join(shorten(name.text, LONGEST_NAME) for name in names[:MOST_NAMES])
             more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
             lines.append(_wrap(f"{listed}{more}", "    ", f"  {MARKS[kind]} {kind} ({len(names)}): "))
+    if box.drop_note:
+        lines.append(_wrap(box.drop_note, "    "))
     for label, whisker in (("before", box.before), ("after", box.after), ("difference", box.difference)):
         if whisker is not None:
             lines.append(f"  {box.loss} {label}: {_interval(whisker)}")
@@ -143,8 +145,9 @@ def _cards(block: InputCards) -> str:
     for card in block.items[:MOST_ROWS]:
         head = f"  {MARKS[card.verdict]} {shorten(card.name, LONGEST_NAME)}: "
         lines += [_wrap(card.text, "    ", head)]
-    if len(block.items) > MOST_ROWS:
-        lines.append(f"  ... and {len(block.items) - MOST_ROWS} more inputs in the page")
+    more = max(len(block.items) - MOST_ROWS, 0) + len(block.rest)
+    if more:
+        lines.append(f"  ... and {count(more)} more inputs in the page")
     return "\n".join(lines)
 
 

@@ -8,7 +8,19 @@ from collections.abc import Sequence
 
 from kaninterp.core.evidence import Estimate
 
-__all__ = ["columns_of", "count", "interval", "join", "number", "p_value", "percent", "shorten", "shown", "sign"]
+__all__ = [
+    "columns_of",
+    "count",
+    "interval",
+    "join",
+    "number",
+    "p_value",
+    "percent",
+    "plural",
+    "shorten",
+    "shown",
+    "sign",
+]
 
 MINUS = "\u2212"
 EXPLICIT_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
@@ -99,6 +111,17 @@ def count(value: int) -> str:
     return f"{value:,}"
 
 
+def plural(number_of: int) -> str:
+    """Ending of a regular noun.
+
+    Examples
+    --------
+    >>> f"1 edge{plural(1)}, 2 edge{plural(2)}"
+    '1 edge, 2 edges'
+    """
+    return "" if number_of == 1 else "s"
+
+
 def sign(value: float | None, digits: int = 3) -> str:
     """Number with its sign always shown.
 
@@ -116,8 +139,8 @@ def percent(share: float | None) -> str:
 
     Examples
     --------
-    >>> percent(0.423), percent(0.0423), percent(0.0002), percent(0.0), percent(-0.1), percent(0.9996)
-    ('42 %', '4.2 %', '< 0.1 %', '0 %', '−10 %', '> 99.9 %')
+    >>> percent(0.423), percent(0.0423), percent(0.0002), percent(0.0), percent(-0.1), percent(0.996)
+    ('42 %', '4.2 %', '< 0.1 %', '0 %', '−10 %', '99.6 %')
     """
     if share is None or math.isnan(share):
         return "n/a"
@@ -126,9 +149,9 @@ def percent(share: float | None) -> str:
     if size < 0.1:
         text = "0" if size == 0 else "< 0.1"
         return f"{text} %"
-    if 99.9 < size < 100:
+    if 99.9 < size < 100:  # never rounded to all
         return "> 99.9 %"
-    text = f"{size:.1f}" if size < 9.95 else f"{size:.0f}"
+    text = f"{size:.1f}" if size < 9.95 or 99 < size < 100 else f"{size:.0f}"
     return f"{MINUS if value < 0 else ''}{text} %"
 
 

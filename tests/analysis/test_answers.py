@@ -112,7 +112,10 @@ def test_question_5_lists_what_goes_and_what_it_costs():
     answer = answers(analysis, cost())[4]
     assert "1 of 3 inputs can go: noise." in answer.answer
     assert "2 stay" in answer.answer
-    assert "from 0.5 to 0.51, by 0.01 [-0.01, 0.03]: within the noise of the data (500 rows)" in answer.answer
+    assert (
+        "from 0.5 to 0.51, by +0.01 (95 % interval −0.01 to +0.03): within the noise of the data (500 rows)"
+        in answer.answer
+    )
     assert "beyond the noise" in answers(analysis, cost(low=0.005))[4].answer
     assert "not measured" in answers(analysis)[4].answer
     assert any(line.startswith("noise (drop):") for line in answer.evidence)

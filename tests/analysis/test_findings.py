@@ -95,7 +95,7 @@ def ladder_of(n):
 def test_edges_that_cancel():
     x = np.repeat(random_inputs(1, 500), 2, axis=1)
     finding = found(analyze(Net.of([[[lambda v: 3 * v, lambda v: -2 * v]]]).trace(x)), "cancelling")
-    assert "sum to -2.00 against 3.00" in finding.evidence
+    assert "sum to −2.00 against 3.00" in finding.evidence
 
 
 def test_survivors_that_carry_the_same_signal():
@@ -127,7 +127,7 @@ def test_readings_that_disagree():
     trace = Net.of([row, last]).trace(random_inputs(1, 500))
     analysis = analyze(trace)
     assert rank_agreement(analysis, 0)["strength", "kan2"] == -1
-    assert "strength / kan2 -1.00" in found(analysis, "readings-disagree").evidence
+    assert "amplitude / KAN 2.0 score −1.00" in found(analysis, "readings-disagree").evidence
     change = tuple(np.asarray(s.kan2[0]) for s in analysis.scores)
     measured = analyze(trace, edge_ablation=EdgeAblation(loss="mse", rows=9, base=1.0, change=change))
     assert rank_agreement(measured, 0)["kan2", "loss"] == 1

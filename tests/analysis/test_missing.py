@@ -56,7 +56,7 @@ def test_a_node_with_several_kinds_is_named_by_the_liveliest_and_counts_all():
     assert only[0].code == "below-limit"
     assert only[0].edges == (("below-limit", 1), ("masked", 1))
     assert only[0].text.startswith(
-        "2 edges out of it: 1 alive but below the drawing limit, 1 masked; the largest kan2 is"
+        "2 edges out of it: 1 alive but below the drawing limit, 1 masked; the largest KAN 2.0 score is"
     )
 
 

@@ -33,9 +33,9 @@ def test_keep_tentative_drop_on_the_size_and_the_certainty():
         ("tentative", "weak"),  # p = .007, corrected .02
         ("drop", "noise"),
     ]
-    assert "1 [0.98, 1.02]" in verdicts[0].text
+    assert "by 1 (95 % interval +0.98 to +1.02)" in verdicts[0].text
     assert "below the floor of 0.1 %" in verdicts[2].text
-    assert "Not distinguishable from noise on these 2000 rows" in verdicts[4].text
+    assert "Not distinguishable from noise on these 2,000 rows" in verdicts[4].text
 
 
 def test_what_the_model_cannot_read():

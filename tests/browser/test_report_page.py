@@ -217,6 +217,7 @@ def test_print_opens_everything(open_page, tmp_path):
 def test_hostile_names_are_text(open_page):
     with open_page("hostile") as opened:
         page = opened.page
+        page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
         text = page.locator("body").inner_text()
         assert "</script><script>alert(1)</script>" in text
         assert "<img src=x onerror=alert(1)>" in text

@@ -11,7 +11,7 @@ from kaninterp.core.evidence import Estimate, PruneCost
 from kaninterp.render.blocks import AnswerBox, Block, Check, Question, Questions, Section, SizeChange
 from kaninterp.render.cells import Name, Whisker
 from kaninterp.render.material import Material
-from kaninterp.render.wording import count, number, percent, shown, sign
+from kaninterp.render.wording import count, number, percent, plural, shown, sign
 
 __all__ = ["answer_section"]
 
@@ -21,6 +21,7 @@ ENOUGH_ROWS = 200
 GOOD_RESIDUAL = 0.05
 """Completeness residual of Integrated Gradients accepted by Sundararajan et al. 2017, section 5."""
 GOOD_AGREEMENT = 0.7
+LEAST_RANKED = 4
 EXACT_GAP = 1e-4
 
 
@@ -58,6 +59,7 @@ def _box(material: Material) -> AnswerBox:
         keep=names["keep"],
         tentative=names["tentative"],
         drop=names["drop"],
+        drop_note=_drop_note(material),
         loss=loss,
         rows=rows,
         before=_whisker(before),
@@ -76,6 +78,19 @@ def _names(material: Material, kind: str) -> tuple[Name, ...]:
     return tuple(Name(text=shown(v.name), href=f"input-{v.index}") for v in chosen)
 
 
+def _drop_note(material: Material) -> str:
+    """Why the dropped ones go, by kind: exact for those that the model cannot read, statistics for the others."""
+    ablation = material.analysis.ablation
+    dropped = [v.index for v in material.analysis.verdicts if v.survives == "drop"]
+    if ablation is None or not dropped:
+        return ""
+    exact = sum(not ablation.reads[i] for i in dropped)
+    parts = [f"{count(exact)} the model cannot read at all: exact"] if exact else []
+    if len(dropped) > exact:
+        parts.append(f"{count(len(dropped) - exact)} it reads, without a measurable benefit of their own")
+    return f"{'; '.join(parts)}."
+
+
 def _headline(material: Material) -> str:
     analysis = material.analysis
     total = _total(material)
@@ -87,7 +102,8 @@ def _headline(material: Material) -> str:
     left = len(material.surviving)
     tentative = sum(v.survives == "tentative" for v in analysis.verdicts)
     sure = f" ({left - tentative} to keep, {tentative} tentative)" if tentative else ""
-    return f"{count(left)} of {count(total)} inputs survive{sure}."
+    verb = "survives" if left == 1 else "survive"
+    return f"{count(left)} of {count(total)} inputs {verb}{sure}."
 
 
 def _price(material: Material) -> str:
@@ -96,8 +112,8 @@ def _price(material: Material) -> str:
     if cost is None:
         return _unpriced(material, dropped)
     edges = cost.edges[0] - cost.edges[1]
-    gone = [f"the other {count(dropped)} inputs"] if dropped > 0 else []
-    gone += [f"{count(edges)} of {count(cost.edges[0])} KAN edges"] if edges > 0 else []
+    gone = [f"the other {count(dropped)} input{plural(dropped)}"] if dropped > 0 else []
+    gone += [f"{count(edges)} of {count(cost.edges[0])} KAN edge{plural(cost.edges[0])}"] if edges > 0 else []
     without = f"Without {' and '.join(gone)}" if gone else "With nothing removed"
     return f"{without} {_change(cost)}"
 
@@ -108,13 +124,13 @@ def _total(material: Material) -> int:
 
 def _change(cost: PruneCost) -> str:
     difference = cost.difference
-    numbers = f"{sign(difference.value)} (95 % interval {sign(difference.low)} to {sign(difference.high)})"
+    moved = f"{number(cost.before.value)} → {number(cost.after.value)} {cost.loss}"
+    interval = f"difference {sign(difference.value)}, 95 % interval {sign(difference.low)} to {sign(difference.high)}"
     if difference.low <= 0 <= difference.high:
-        part = f", {percent(difference.value / cost.before.value)} of it" if cost.before.value > 0 else ""
-        return f"the loss does not change beyond noise: {numbers}{part}."
+        return f"the loss does not change beyond noise: {moved} ({interval})."
     verb = "rises" if difference.value > 0 else "falls"
     by = f" by {percent(abs(difference.value) / cost.before.value)}" if cost.before.value > 0 else ""
-    return f"the loss {verb}{by}: {numbers}."
+    return f"the loss {verb}{by}: {moved} ({interval})."
 
 
 def _unpriced(material: Material, dropped: int) -> str:
@@ -159,7 +175,7 @@ def _rows_check(material: Material) -> Check | None:
     if not rows:
         return None
     enough = "enough" if rows >= ENOUGH_ROWS else "too few"
-    return Check(passed=rows >= ENOUGH_ROWS, text=f"{count(rows)} rows measured; {enough} ({ENOUGH_ROWS} asked for).")
+    return Check(passed=rows >= ENOUGH_ROWS, text=f"{count(rows)} rows measured: {enough} ({ENOUGH_ROWS} asked for).")
 
 
 def _tentative_check(material: Material) -> Check | None:
@@ -170,7 +186,7 @@ def _tentative_check(material: Material) -> Check | None:
     text = (
         f"Tentative, because this data cannot decide: {open_ones} of {len(verdicts)} inputs."
         if open_ones
-        else f"Every one of {len(verdicts)} inputs could be decided."
+        else f"This data decides on all {len(verdicts)} inputs: none is tentative."
     )
     return Check(passed=open_ones <= 0.1 * len(verdicts), text=text)
 
@@ -179,10 +195,12 @@ def _gap_check(material: Material) -> Check | None:
     if material.cost is None:
         return None
     gap = material.cost.largest_gap
-    return Check(
-        passed=gap <= EXACT_GAP,
-        text=f"The smaller model and the masked one differ by at most {number(gap)} in any prediction.",
+    text = (
+        f"The smaller model predicts what the masked one does, within {number(gap, 2)}."
+        if gap
+        else "The smaller model predicts exactly what the masked one does."
     )
+    return Check(passed=gap <= EXACT_GAP, text=text)
 
 
 def _residual_check(material: Material) -> Check | None:
@@ -196,17 +214,24 @@ def _residual_check(material: Material) -> Check | None:
     )
 
 
+def _rho(rho: float) -> str:
+    return f"{rho:.2f}".replace("-", "−")
+
+
 def _methods_check(material: Material) -> Check | None:
-    """Shuffling and gradients are independent of each other: if they rank the columns alike, that is evidence."""
+    """Shuffling and gradients are independent of each other: if they rank the columns alike, that is evidence.
+
+    Only columns that the model reads take part: those it cannot read are 0 in both and would agree by themselves.
+    """
     ablation, attribution = material.analysis.ablation, material.analysis.attribution
-    if ablation is None or attribution is None or len(ablation.names) < 4:
+    if ablation is None or attribution is None or ablation.reads.sum() < LEAST_RANKED:
         return None
     gradients = attribution.magnitude.mean(0).max(0).sum(0)
-    rho = spearman(np.asarray(ablation.change), gradients)
+    rho = spearman(np.asarray(ablation.change)[ablation.reads], gradients[ablation.reads])
     if math.isnan(rho):
         return None
     return Check(
         passed=rho >= GOOD_AGREEMENT,
-        text=f"Rank agreement of shuffling and Integrated Gradients over the columns: Spearman {rho:.2f} "
-        f"({GOOD_AGREEMENT} asked for).",
+        text=f"Shuffling and Integrated Gradients rank the {int(ablation.reads.sum())} columns the model reads "
+        f"{'alike' if rho >= GOOD_AGREEMENT else 'differently'}: Spearman {_rho(rho)} ({GOOD_AGREEMENT} asked for).",
     )

@@ -11,12 +11,22 @@ WORDS: tuple[tuple[str, str, str], ...] = (
     (
         "Edge",
         "A learnt function of one variable, from one node to the next. A node is the sum of its edges and a constant.",
-        "Not a single weight: its slope differs from place to place.",
+        "A single weight: its slope differs from place to place.",
     ),
     (
         "Unit",
         "One output of the backbone (for an LSTM, one number of its hidden state), which the KAN reads.",
-        "Not one of your columns: each unit mixes columns and lags.",
+        "One of your columns: each unit mixes columns and lags.",
+    ),
+    (
+        "Node 1.3",
+        "Output number 3 of KAN layer 1; counting starts at 0. It is the sum of the edges that enter it.",
+        "One of your columns, nor one of your outputs.",
+    ),
+    (
+        "Lag",
+        "Time steps back from the last one of a row: lag 0 is the latest, in the time step of your data.",
+        "A cause. A slow column looks much the same at neighbouring lags, and the model may read either.",
     ),
     (
         "Keep, tentative, drop",
@@ -25,35 +35,36 @@ WORDS: tuple[tuple[str, str, str], ...] = (
             "zero. Drop: no different from noise, redundant given other columns, or not read by the model. "
             "Tentative: this data cannot decide."
         ),
-        "Not a statement about the world: another model, or more data, may use a column that this one does not.",
+        "A statement about the world: another model, or more data, may use a column that this one does not.",
     ),
     (
         "Rise of the loss",
         (
             "Loss with the column shuffled minus loss of the intact model, on the same rows. Rows stay in blocks,"
-            " so that slow changes over time survive the shuffling."
+            " so that slow changes over time survive the shuffling. What all inputs together bring is the "
+            "rise when all are shuffled at once."
         ),
-        "Not the loss of a model trained without the column. Columns that stand in for each other both look cheap.",
+        "The loss of a model trained without the column. Columns that stand in for each other both look cheap.",
     ),
     (
         "95 % interval",
         "From a bootstrap that redraws blocks of rows.",
-        "It does not cover a change of the model, of the training seed, or of the period the data come from.",
+        "A cover for a change of the model, of the training seed, or of the period the data come from.",
     ),
     (
         "Weight norm",
         "Size of an edge's function over its whole grid.",
-        "It ignores where the data are. A large norm in a place no row visits does nothing.",
+        "A measure of use: it ignores where the data are, and a large norm in a place no row visits does nothing.",
     ),
     (
         "Function amplitude (strength)",
         "Standard deviation of the edge's output on this data.",
-        "A strong edge into a node that leads nowhere does not move the output.",
+        "An effect on the output: a strong edge into a node that leads nowhere has none.",
     ),
     (
         "Share of the output",
         "Cov(edge, node) / Var(node), multiplied along the paths to the output. The shares into one node add up to 1.",
-        "Negative when the edge works against the others. Large shares of both signs mean cancelling, not effect.",
+        "Always positive: it is below zero where the edge works against the others. Large shares of both signs cancel.",
     ),
     (
         "KAN 2.0 score",
@@ -61,32 +72,32 @@ WORDS: tuple[tuple[str, str, str], ...] = (
             "Amplitude of the edge over that of its node, passed back from the output (arXiv 2408.10205). About "
             "the square root of a share when the edges of a node are independent."
         ),
-        "It cannot see that two edges cancel.",
+        "A net effect: it cannot see that two edges cancel, nor whether the effect helps.",
     ),
     (
         "Loss when removed",
         "Change of the loss when the edge alone is replaced by its mean.",
-        "Two edges that stand in for each other both look removable; removing both may not be.",
+        "A sum: two edges that stand in for each other both look removable; removing both may not be.",
     ),
     (
         "Noise band",
-        "What columns reach that were found to be no different from noise. A score inside it is not evidence of use.",
-        "Not a significance test for a single edge.",
+        "How far the loss moves when a column is shuffled that was judged no different from noise.",
+        "A significance test for a single edge.",
     ),
     (
         "Trained zone, fringe, dead zone",
         "The grid the splines were fitted on; the cells beside it in which they fade; everything beyond.",
-        "A value in the dead zone is not an error in the data; the model has learnt nothing there.",
+        "A judgement on the data: a value in the dead zone may be right, but the model has learnt nothing there.",
     ),
     (
         "Coverage",
         "Share of the knot intervals that at least one row visited.",
-        "One row is enough to count: see the histogram under each thumbnail for how many.",
+        "A count of rows: one is enough. The histogram under each thumbnail shows how many.",
     ),
     (
         "Linear R²",
         "Squared correlation of an edge's output with its input on this data. Above 0.99 a line would do.",
-        "Straight on this data does not mean straight everywhere.",
+        "A statement about places without data: straight here does not mean straight everywhere.",
     ),
     (
         "Integrated Gradients",
@@ -94,12 +105,12 @@ WORDS: tuple[tuple[str, str, str], ...] = (
             "Contribution of a column at a lag to the prediction, relative to a baseline. The contributions add "
             "up to the difference between prediction and baseline."
         ),
-        "It depends on the baseline; that is why two are shown. It is no causal effect.",
+        "A causal effect. It depends on the baseline; that is why two are shown.",
     ),
     (
         "Spearman",
         "Correlation of two rankings: 1 is the same order, 0 is no relation.",
-        "It says nothing about sizes.",
+        "A comparison of sizes.",
     ),
 )
 
@@ -109,6 +120,6 @@ def glossary_section(material: Material) -> Section:  # noqa: ARG001  (every sec
     return Section(
         id="glossary",
         title="Glossary",
-        lead=f"{len(WORDS)} words of this report: what each is, and what it is not.",
+        lead=f"{len(WORDS)} terms of this report: what each is, and what it is not.",
         blocks=(Definitions(items=WORDS),),
     )

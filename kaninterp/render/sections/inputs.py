@@ -10,12 +10,15 @@ from kaninterp.render.blocks import Block, InputCard, InputCards, Paragraph, Sec
 from kaninterp.render.cells import Badge, Bars, Cell, Name, Table, Whisker
 from kaninterp.render.material import Material
 from kaninterp.render.network_nodes import input_lags
-from kaninterp.render.wording import count, number, p_value, percent, shown, sign
+from kaninterp.render.wording import count, number, p_value, percent, plural, shorten, shown, sign
 
 __all__ = ["inputs_section"]
 
 MAX_CARDS = 48
-"""Cards are about 3 kB each; the table above them has every input."""
+"""Cards are about 3 kB each; further inputs get a line each."""
+MAX_LINES = 2000
+FEW_UNREAD = 3
+"""Up to here even columns that the model cannot read have a row in the table: their zeros are quickly read."""
 MAX_ROWS = 160
 LAG_SHARE_HALF = 0.5
 
@@ -34,7 +37,7 @@ def inputs_section(material: Material) -> Section:
     if analysis.ablation is not None:
         lead += " " + _how(analysis.ablation)
     if analysis.curve is not None and analysis.ablation is not None:
-        blocks.append(_survival(analysis.curve, analysis.ablation))
+        blocks.append(_survival(analysis.curve, analysis.ablation, priced=material.cost is not None))
     blocks.append(_overview(material))
     blocks.append(_cards(material))
     if analysis.attribution is None:
@@ -44,12 +47,12 @@ def inputs_section(material: Material) -> Section:
 
 def _how(ablation: InputAblation) -> str:
     return (
-        f"Each column was shuffled in blocks of {ablation.block} rows, {ablation.repeats} times, while the rest stayed "
-        f"({count(ablation.rows)} rows, loss: {ablation.loss})."
+        f"Each column was shuffled in blocks of {ablation.block} row{plural(ablation.block)}, {ablation.repeats} "
+        f"time{plural(ablation.repeats)}, while the rest stayed ({count(ablation.rows)} rows, loss: {ablation.loss})."
     )
 
 
-def _survival(curve: SurvivalCurve, ablation: InputAblation) -> SurvivalChart:
+def _survival(curve: SurvivalCurve, ablation: InputAblation, *, priced: bool) -> SurvivalChart:
     names = tuple(shown(ablation.names[i]) for i in curve.order)
     rows: tuple[tuple[Cell, ...], ...] = tuple(
         (
@@ -72,7 +75,7 @@ def _survival(curve: SurvivalCurve, ablation: InputAblation) -> SurvivalChart:
         summary=f"With {curve.chosen} of {len(names)} inputs the loss is "
         f"{number(float(curve.loss[curve.chosen]))}; with all of them {number(float(curve.loss[-1]))}. "
         f"{curve.chosen} is the smallest number within one "
-        "standard error of the intact model.",
+        "standard error of the intact model." + (f" {_OTHER_LOSS}" if priced else ""),
         table=Table(
             id="survival-table",
             caption="Loss by number of inputs kept",
@@ -82,6 +85,12 @@ def _survival(curve: SurvivalCurve, ablation: InputAblation) -> SurvivalChart:
             note=f"{left} rows left out." if left > 0 else "",
         ),
     )
+
+
+_OTHER_LOSS = (
+    "Not the losses of the answer box: there the plan is carried out on its own rows, with dropped columns held at "
+    "their mean."
+)
 
 
 def _ordered(material: Material) -> list[Verdict]:
@@ -103,6 +112,9 @@ def _overview(material: Material) -> Table:
     ablation = material.analysis.ablation
     rows = []
     ordered = _ordered(material)
+    unread = [v for v in ordered if ablation is not None and not ablation.reads[v.index]]
+    if len(unread) > FEW_UNREAD:
+        ordered = [v for v in ordered if v not in unread]
     for verdict in ordered[:MAX_ROWS]:
         rise = _rise(ablation, verdict.index)
         lags = input_lags(material.analysis, verdict.index)
@@ -122,12 +134,19 @@ def _overview(material: Material) -> Table:
     left = len(ordered) - len(rows)
     return Table(
         id="inputs-table",
-        caption="All inputs on one scale: what the model loses when a column is shuffled",
+        caption=f"All inputs{' that the model reads' if len(unread) > FEW_UNREAD else ''} on one scale: what the model "
+        "loses when a column is shuffled",
         columns=("Input", "Verdict", head, "95 % interval", "#p", "Attribution over lags"),
         rows=tuple(rows),
         note=(
-            "p: how often a bootstrap of the rise is not above zero. Bars: mean |Integrated Gradients| per lag, lag 0 "
-            "(the last step) on the left."
+            "p: how often a bootstrap of the rise is not above zero; the cards below correct it for the number of "
+            "columns. Bars: mean size of the Integrated Gradients per lag, lag 0 (the last step) on the left, each on "
+            "its own scale."
+        )
+        + (
+            f" {len(unread)} inputs that the model cannot read are not listed: their rise is exactly 0."
+            if len(unread) > FEW_UNREAD
+            else ""
         )
         + (f" {left} inputs with the smallest rise are left out." if left else ""),
     )
@@ -153,17 +172,32 @@ def _cards(material: Material) -> InputCards:
     rises = [item.rise for item in items if item.rise is not None]
     low = min([0.0, *(r.low for r in rises)])
     high = max([0.0, *(r.high for r in rises)])
-    left = len(ordered) - len(items)
     return InputCards(
         caption="Input by input",
         scale=(low, high),
         items=items,
-        left_out=f"{left} inputs have no card here; the table above lists them." if left else "",
+        rest=tuple((f"input-{v.index}", v.survives, shorten(shown(v.name), 60)) for v in ordered[MAX_CARDS:MAX_LINES]),
+    )
+
+
+def _brief(verdict: Verdict) -> InputCard:
+    """A card with the verdict alone."""
+    return InputCard(
+        id=f"input-{verdict.index}",
+        name=shown(verdict.name),
+        verdict=verdict.survives,
+        text=shown(verdict.text),
+        facts=(),
+        rise=None,
+        lags=(),
+        lags_text="",
     )
 
 
 def _card(material: Material, verdict: Verdict) -> InputCard:
     analysis = material.analysis
+    if analysis.ablation is not None and not analysis.ablation.reads[verdict.index]:
+        return _brief(verdict)
     facts: list[tuple[str, str]] = []
     if verdict.substitutes:
         twins = "; ".join(f"{shown(name)} (r = {r:.2f})" for name, r in verdict.substitutes[:4])
@@ -190,7 +224,9 @@ def _attribution_facts(attribution: InputAttribution, index: int) -> list[tuple[
     facts = []
     for b, baseline in enumerate(attribution.baselines):
         push = float(signed[b][np.abs(signed[b]).argmax()])
-        facts.append((f"Integrated Gradients, {shown(baseline)}", f"{number(float(size[b]))}, signed {sign(push)}"))
+        facts.append(
+            (f"Integrated Gradients against {shown(baseline)}", f"{number(float(size[b]))}; signed sum {sign(push)}")
+        )
     moved = float(attribution.perturbation[:, index].max())
     facts.append(("Output change when set to its mean", number(moved)))
     return facts
@@ -203,6 +239,5 @@ def _ablation_facts(ablation: InputAblation, index: int) -> list[tuple[str, str]
         facts.append(("Output variance lost when shuffled", percent(share)))
     norm = float(ablation.norms[index])
     if not np.isnan(norm):
-        read = "" if ablation.reads[index] else " (the model cannot read it)"
-        facts.append(("Norm of its first weights", f"{number(norm)}{read}"))
+        facts.append(("Norm of its first weights", number(norm)))
     return facts

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from kaninterp.render.blocks import Block, Listing, Section, Verbatim
 from kaninterp.render.material import Material
-from kaninterp.render.wording import count, join, shown
+from kaninterp.render.wording import count, join, plural, shown
 
 __all__ = ["model_section"]
+
+FINGERPRINT = 16
+"""Hexadecimal digits of a SHA-256 that are printed: enough to tell two models or data sets apart."""
 
 
 def model_section(material: Material) -> Section:
@@ -56,8 +59,8 @@ def _model(material: Material) -> tuple[tuple[str, str], ...]:
         ("Parameters", f"{count(card.parameters)}, of them {count(card.head_parameters)} in the KAN"),
         ("Live edges per layer", join(pairs, most=9)),
         ("Edges the plan keeps", f"{count(plan.mask.count)} of {count(plan.mask.size)}"),
-        *_pairs(card.options),
-        ("Fingerprint of the KAN", card.fingerprint),
+        *((key[:1].upper() + key[1:], value) for key, value in _pairs(card.options)),
+        ("Fingerprint of the KAN", card.fingerprint[:FINGERPRINT]),
     )
 
 
@@ -70,7 +73,7 @@ def _data(material: Material) -> tuple[tuple[str, str], ...]:
     rows.append(("Outputs", join([shown(n) for n in trace.output_names], most=12)))
     if analysis.ablation is not None:
         a = analysis.ablation
-        text = f"{count(a.rows)} rows, {a.repeats} shuffles, blocks of {a.block}, loss: {a.loss}"
+        text = f"{count(a.rows)} rows, {a.repeats} shuffle{plural(a.repeats)}, blocks of {a.block}, loss: {a.loss}"
         rows.append(("Shuffling of columns", text))
     if analysis.attribution is not None:
         against = join([shown(b) for b in analysis.attribution.baselines])
@@ -79,5 +82,9 @@ def _data(material: Material) -> tuple[tuple[str, str], ...]:
         rows.append(("Removal of edges", f"{count(analysis.edge_ablation.rows)} rows, {analysis.edge_ablation.loss}"))
     if material.cost is not None:
         rows.append(("Price of the plan", f"{count(material.cost.rows)} rows, loss: {material.cost.loss}"))
-    rows += [(f"Fingerprint of the data {i + 1}", f) for i, f in enumerate(trace.data_fingerprints)]
+    several = len(trace.data_fingerprints) > 1
+    rows += [
+        (f"Fingerprint of the data{f' {i + 1}' if several else ''}", f[:FINGERPRINT])
+        for i, f in enumerate(trace.data_fingerprints)
+    ]
     return tuple(rows)

@@ -14,7 +14,7 @@ from kaninterp.render.figure_nouns import Edges, NetworkFigure
 from kaninterp.render.material import Material
 from kaninterp.render.network_nodes import links, nodes
 from kaninterp.render.readings import DEFAULT, KEYS, LABELS, Agreement, agreement, readings
-from kaninterp.render.wording import count, join, number, percent, shorten, shown
+from kaninterp.render.wording import count, join, number, percent, plural, shorten, shown
 
 __all__ = ["network_section"]
 
@@ -34,12 +34,16 @@ def network_section(material: Material) -> Section:
         blocks.append(Paragraph(text=banner, tone="warning"))
     blocks.append(figure)
     card = material.analysis.trace.card
+    live = len(figure.edges) + _unlisted(material, figure.edges)
     lead = (
-        f"{count(len(figure.edges) + _unlisted(material, figure.edges))} live edges between "
-        f"{join([str(w) for w in card.widths], most=9)} nodes of the KAN; "
-        f"{count(figure.masked)} edges are masked in the model."
+        f"{count(live)} live edge{plural(live)} in a KAN of {join([str(w) for w in card.widths], most=9)} nodes; "
+        f"{_masked(figure.masked)} masked in the model."
     )
     return Section(id="network", title="The network", lead=lead, blocks=tuple(blocks))
+
+
+def _masked(edges: int) -> str:
+    return "none is" if not edges else f"{count(edges)} {'is' if edges == 1 else 'are'}"
 
 
 def _unlisted(material: Material, edges: Edges) -> int:
@@ -99,11 +103,11 @@ def _missing(material: Material) -> tuple[Table, ...]:
     if not found:
         return ()
     rows = tuple((Name(text=shown(m.name), href=f"node-{m.layer}-{m.index}"), m.side, shown(m.text)) for m in found)
-    left = len(rows) - MAX_MISSING_ROWS
+    left, nodes_ = len(rows) - MAX_MISSING_ROWS, len({(m.layer, m.index) for m in found})
     return (
         Table(
             id="missing",
-            caption=f"Why {len({(m.layer, m.index) for m in found})} nodes show no edge on a side",
+            caption=f"Why {nodes_} node{plural(nodes_)} show{'s' if nodes_ == 1 else ''} no edge on a side",
             columns=("Node", "Side", "Reason"),
             rows=rows[:MAX_MISSING_ROWS],
             folded=True,
@@ -122,7 +126,10 @@ def _banner(figure: NetworkFigure, agreements: tuple[Agreement, ...]) -> str:
         f"have a rank correlation of {_signed(worst.rho)} over {worst.edges} edges of layer {worst.layer + 1} "
         f"({AGREEMENT} or more counts as agreement)."
     )
-    return text + _example(figure, worst)
+    return f"{text}{_example(figure, worst)} {_WHAT_THEN}"
+
+
+_WHAT_THEN = "So switch the reading before you call an edge weak."
 
 
 def _inside(key: str) -> str:
@@ -207,11 +214,12 @@ def _meaning_table(material: Material, layer: int) -> Table | None:
     return Table(
         id=f"meaning-{layer}",
         caption=f"What the {what} mean: the columns each one moves with",
-        columns=("Node", "#KAN 2.0", "Moves most with", "then", "then", "Over lags, last step on the left"),
+        columns=("Node", "#KAN 2.0", "Moves most with", "then", "then", "Over lags, lag 0 on the left"),
         rows=rows,
         folded=layer == 0,
         note="In brackets: share of the node's variance that is lost when the column is shuffled, and the lag at "
-        "which its gradient is largest." + (f" {left} nodes with a smaller score are left out." if left else ""),
+        "which its gradient is largest (0 is the last time step)."
+        + (f" {left} nodes with a smaller score are left out." if left else ""),
     )
 
 

@@ -8,12 +8,14 @@ from kaninterp.analysis.bundle import LayerRanges
 from kaninterp.render.blocks import Block, Section
 from kaninterp.render.cells import Cell, Extent, Name, Table, Zones
 from kaninterp.render.material import Material
-from kaninterp.render.wording import count, number, percent, shown
+from kaninterp.render.wording import count, percent, shown, sign
 
 __all__ = ["ranges_section"]
 
 MAX_ROWS = 160
 """Rows are about 1 kB each."""
+HARMLESS = 0.95
+"""A layer whose nodes all have at least this share of rows inside starts closed: nothing to see there."""
 FULL = 1 - 1e-12
 
 
@@ -24,9 +26,10 @@ def ranges_section(material: Material) -> Section:
     left = sum(int((r.trained < FULL).sum()) for r in material.analysis.ranges)
     nodes = sum(r.trained.size for r in material.analysis.ranges)
     lead = (
-        f"{left} of {count(nodes)} nodes leave their trained zone on this data; the lowest has {percent(worst)} of its "
-        "rows inside. Inside the trained zone an edge is what was learnt. In the fringe the spline fades out; in the "
-        "dead zone only the model's rule for outside values is left."
+        f"{left} of {count(nodes)} nodes {'leaves its' if left == 1 else 'leave their'} trained zone on this data"
+        + (f"; the worst has {percent(worst)} of its rows inside. " if left else ". ")
+        + "Inside the trained zone an edge is what was learnt. In the fringe the spline fades out; in the dead zone "
+        "only the model's rule for outside values is left."
     )
     return Section(id="ranges", title="Ranges", lead=lead, blocks=blocks)
 
@@ -38,20 +41,21 @@ def _table(material: Material, layer: int) -> Table:
     left = len(order) - len(rows)
     columns: tuple[str, ...] = (
         "Node",
-        "Trained / fringe / dead",
+        "Zones",
         "#Trained",
         "#Fringe",
         "#Dead",
         "#Coverage",
-        "Seen on the domain",
+        "Seen on the grid",
     )
     if ranges.reference is not None:
-        columns = (*columns, "#Trained in reference", "#Change")
+        columns = (*columns, "#Trained, reference", "#Change")
     return Table(
         id=f"ranges-{layer}",
-        caption=f"Inputs of KAN layer {layer + 1}, furthest outside first",
+        caption=f"Where the inputs of KAN layer {layer + 1} fell on its grid, furthest outside first",
         columns=columns,
         rows=rows,
+        folded=bool((ranges.trained >= HARMLESS).all()),
         note="Coverage: share of the knot intervals that at least one row visited. Strip: the box is the trained "
         "zone, the bar what was seen." + (f" {left} nodes further inside are left out." if left else ""),
     )
@@ -74,5 +78,5 @@ def _row(material: Material, ranges: LayerRanges, layer: int, i: int) -> tuple[C
         return cells
     before = float(ranges.reference.trained[i])
     points = 100 * (trained - before)
-    change = "0 points" if abs(points) < 0.05 else f"{number(points)} points"
+    change = "0 points" if abs(points) < 0.05 else f"{sign(points, 2)} points"
     return (*cells, percent(before), change)
