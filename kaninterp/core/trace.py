@@ -72,7 +72,7 @@ class Trace:
     card : ModelCard
         What was traced.
     data : str
-        Kind and shape of the data in words ("DataFrame 5000 x 8").
+        Kind and shape of the data in words ("DataFrame 5000 x 8"); each kind once, in sorted order, after merging.
     data_fingerprints : tuple of str
         SHA-256 of each data set traced, in sorted order, so that merging in any order gives the same.
 
@@ -140,7 +140,7 @@ class Trace:
             raw=self.raw.merge(other.raw) if self.raw is not None and other.raw is not None else None,
             output_names=self.output_names,
             card=self.card,
-            data=self.data if self.data == other.data else f"{self.data} + {other.data}",
+            data=" + ".join(sorted({*self.data.split(" + "), *other.data.split(" + ")})),
             data_fingerprints=tuple(sorted(self.data_fingerprints + other.data_fingerprints)),
         )
 

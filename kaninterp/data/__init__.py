@@ -5,7 +5,7 @@ from __future__ import annotations
 from kaninterp.data.batch import Batch, called
 from kaninterp.data.batches import Batches, as_batches
 from kaninterp.data.checks import placement
-from kaninterp.data.rng import preserved_rng
+from kaninterp.data.rng import check_seed, preserved_rng
 from kaninterp.data.splits import time_split
 from kaninterp.data.standardize import Standardizer
 from kaninterp.data.windows import Windows, windows
@@ -17,6 +17,7 @@ __all__ = [
     "Windows",
     "as_batches",
     "called",
+    "check_seed",
     "placement",
     "preserved_rng",
     "time_split",

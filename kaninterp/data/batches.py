@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kaninterp.core.errors import DataError, InputError, StateError
+from kaninterp.core.errors import DataError, InputError, InputTypeError, StateError
 from kaninterp.data.batch import Batch
 from kaninterp.data.checks import check_batch, check_same_device
 from kaninterp.data.columns import name_columns
@@ -219,6 +220,8 @@ def as_batches(
     >>> data.names, data.kind
     (('x0', 'x1'), 'array 5 x 2 of float64, array 5 of float64')
     """
+    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral):
+        raise InputTypeError(f"batch_size: expected a whole number of rows, got {type(batch_size).__name__}.")
     if batch_size < 1:
         raise InputError(f"batch_size: expected at least 1 row, got {batch_size}.")
     if isinstance(data, Batches):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
@@ -10,6 +11,8 @@ from kaninterp.core.errors import InputTypeError, NamesError
 from kaninterp.data.batch import Batch
 
 __all__ = ["name_columns", "width"]
+
+MAX_NAMED = 12  # names spelt out in a message; more is noise
 
 
 def width(tensor: Tensor) -> int:
@@ -54,9 +57,10 @@ def name_columns(
     for k, names in enumerate(own):
         part = tuple(flat[start : start + len(names)])
         if known[k] is not None and part != names:
+            pairs = [pair for pair in zip(names, part, strict=True) if pair[0] != pair[1]][:MAX_NAMED]
             raise NamesError(
-                f"names: the DataFrame has its own, {list(names)}, and the ones given say {list(part)}; rename its "
-                "columns (frame.rename) or leave names out."
+                f"names: the DataFrame has its own, {[own for own, _ in pairs]}, and the ones given say "
+                f"{[said for _, said in pairs]}; rename its columns (frame.rename) or leave names out."
             )
         parts.append(part)
         start += len(names)
@@ -75,11 +79,12 @@ def _own_names(
 
 
 def _check_given(given: Sequence[str], count: int) -> list[str]:
-    if isinstance(given, str):
-        raise InputTypeError(f"names: expected a sequence of names, got the text {given!r}.")
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise InputTypeError(f"names: expected a sequence of names, got {type(given).__name__} {given!r}.")
     flat = list(given)
     if len(flat) != count:
-        raise NamesError(f"names: the data have {count} raw columns, got {len(flat)} names: {flat}.")
+        shown = f"{flat[:MAX_NAMED]}"[:-1] + (", ...]" if len(flat) > MAX_NAMED else "]")
+        raise NamesError(f"names: the data have {count} raw columns, got {len(flat)} names: {shown}.")
     _check_names(flat, "names")
     return flat
 
@@ -88,6 +93,6 @@ def _check_names(names: Sequence[object], what: str) -> None:
     wrong = [name for name in names if not isinstance(name, str) or not name.strip()]
     if wrong:
         raise NamesError(f"{what}: every name must be a text that is not empty, got {wrong}.")
-    twice = sorted({str(name) for name in names if names.count(name) > 1})
+    twice = sorted(str(name) for name, count in Counter(names).items() if count > 1)
     if twice:
-        raise NamesError(f"{what}: duplicated names {twice}; every raw column needs its own.")
+        raise NamesError(f"{what}: duplicated names {twice[:MAX_NAMED]}; every raw column needs its own.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -191,7 +192,7 @@ def _check_table(frame: pd.DataFrame, what: str) -> None:
 def _table_names(frame: pd.DataFrame, what: str) -> tuple[str, ...]:
     labels: list[object] = list(frame.columns)
     names = tuple(".".join(str(part) for part in label) if isinstance(label, tuple) else str(label) for label in labels)
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise NamesError(f"{what}: duplicated column names {twice}; every raw input needs its own name.")
     return names

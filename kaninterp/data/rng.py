@@ -5,11 +5,27 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Integral
 
 import numpy as np
 import torch
 
-__all__ = ["preserved_rng"]
+from kaninterp.core.errors import InputError, InputTypeError
+
+__all__ = ["check_seed", "preserved_rng"]
+
+
+def check_seed(seed: object) -> None:
+    """Refuse seeds that are not whole numbers of 0 or more.
+
+    Raises
+    ------
+    InputTypeError, InputError
+    """
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise InputTypeError(f"seed: expected a whole number of 0 or more, got {type(seed).__name__}.")
+    if seed < 0:
+        raise InputError(f"seed: expected a whole number of 0 or more, got {seed}.")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from kaninterp.adapters import ModelView, as_view
 from kaninterp.core import InputAblation, ModelError, SurvivalCurve
 from kaninterp.core.errors import DataError
 from kaninterp.core.frozen import Array, BoolArray
-from kaninterp.data import Batch, Batches, preserved_rng
+from kaninterp.data import Batch, Batches, check_seed, preserved_rng
 from kaninterp.measure.bootstrap import BlockBootstrap, block_length
 from kaninterp.measure.host import Columns, run, untouched
 from kaninterp.measure.tracing import PROGRESS_DELAY, prepared
@@ -113,6 +113,7 @@ def ablate(
     ModelError, DataError
         As for `trace`.
     """
+    check_seed(seed)
     view = as_view(model, path)
     held = held_rows(prepared(model, data, target=target, feature_names=feature_names), rows)
     rng = np.random.default_rng(seed)

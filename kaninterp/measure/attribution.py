@@ -18,7 +18,7 @@ from tqdm import tqdm
 from kaninterp.adapters import ModelView, as_view
 from kaninterp.core import InputAttribution
 from kaninterp.core.frozen import Array
-from kaninterp.data import Batch
+from kaninterp.data import Batch, check_seed
 from kaninterp.measure.ablation import Rows, held_rows
 from kaninterp.measure.host import output_tensor, untouched, watched
 from kaninterp.measure.tracing import PROGRESS_DELAY, prepared
@@ -78,6 +78,7 @@ def attribute(
     >>> ki.attribute(model, torch.randn(50, 2)).signed.shape
     (2, 1, 1, 2)
     """
+    check_seed(seed)
     view = as_view(model, path)
     held = held_rows(prepared(model, data, target=target, feature_names=feature_names), rows)
     order = torch.from_numpy(np.roll(np.random.default_rng(seed).permutation(held.n), 1))

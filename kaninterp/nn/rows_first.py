@@ -58,9 +58,8 @@ def rows_first(model: nn.Module, inputs: Sequence[Tensor]) -> Iterator[None]:
             )
 
     try:
-        for part in model.modules():
-            if isinstance(part, nn.RNNBase):
-                handles.append(part.register_forward_pre_hook(check, with_kwargs=True))
+        recurrent = (part for part in model.modules() if isinstance(part, nn.RNNBase))
+        handles.extend(part.register_forward_pre_hook(check, with_kwargs=True) for part in recurrent)
         yield
     finally:
         for handle in handles:
