@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from kaninterp.adapters import as_view
 from kaninterp.analysis import Analysis, analyze, answers
 from kaninterp.core import ModelError, PruneCost, Trace
-from kaninterp.data import Batches
+from kaninterp.data import Batches, check_seed
 from kaninterp.measure import ablate, ablate_edges, attribute, trace
 from kaninterp.measure.host import Columns
 from kaninterp.measure.tracing import prepared
@@ -59,7 +60,8 @@ def report(
     target
         Which column or key is the target; or one value per row.
     reference : optional
-        The data the model was trained on, in the same form: ranges are then compared with it.
+        The data the model was trained on, in the same form, with or without the target: ranges are then compared
+        with it.
     feature_names, target_names : sequence of str, optional
         Names of raw columns and of outputs; a DataFrame brings its own.
     loss : str, callable or None
@@ -101,6 +103,7 @@ def report(
     """
     if out is not None:
         check_writable(Path(out))
+    check_seed(seed)
     as_view(model, path)
     batches = prepared(model, data, target=target, feature_names=feature_names, batch_size=batch_size)
     batches.again()
@@ -109,7 +112,8 @@ def report(
         before = None
         if reference is not None:
             _step(bar, "reference")
-            before = asked.trace(prepared(model, reference, target=target, feature_names=batches.names))
+            label = _label_in(reference, target)
+            before = asked.trace(prepared(model, reference, target=label, feature_names=batches.names))
         analysis = _concluded(asked, before, bar)
         _step(bar, "price of the plan")
         cost, remark = _price(asked, analysis)
@@ -167,6 +171,8 @@ def _price(asked: _Asked, analysis: Analysis) -> tuple[PruneCost | None, tuple[t
     """Price of the plan. Where raw columns cannot be cut out of the backbone, of its edges alone, and a remark."""
     if not Columns.readable(asked.batches.first):
         return None, (("price of the plan", "not measured: the inputs are neither tables nor sequences"),)
+    if not analysis.plan.mask.count:
+        return None, (("price of the plan", "not measured: no edge of the head is left, it is a constant"),)
     options: dict[str, Any] = {"loss": asked.loss, "path": asked.path, "seed": asked.seed}
     try:
         return measure_cost(asked.model, analysis.plan, asked.batches, **options)[0], ()
@@ -174,6 +180,17 @@ def _price(asked: _Asked, analysis: Analysis) -> tuple[PruneCost | None, tuple[t
         edges_only = replace(analysis.plan, inputs=np.ones(len(analysis.plan.inputs), bool))
         cost, _ = measure_cost(asked.model, edges_only, asked.batches, **options)
         return cost, (("raw columns", f"priced with all columns kept: {error}"),)
+
+
+def _label_in(reference: Any, target: Any) -> Any:
+    """The target's name where the reference data hold it: no target is needed there, but it is not an input."""
+    named = isinstance(target, str) or (isinstance(target, list | tuple) and all(isinstance(t, str) for t in target))
+    if not named or isinstance(reference, tuple):
+        return None
+    if isinstance(reference, pd.DataFrame | Mapping):
+        wanted = [target] if isinstance(target, str) else target
+        return target if all(name in reference for name in wanted) else None
+    return target
 
 
 def _step(bar: Any, name: str) -> None:

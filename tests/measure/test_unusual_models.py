@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import kaninterp as ki
-from kaninterp.core.errors import DataError, ModelError, NamesError, ShapeError
+from kaninterp.core.errors import DataError, InputTypeError, KanInterpError, ModelError, NamesError, ShapeError
 from kaninterp.measure import ablate
 
 
@@ -94,3 +94,46 @@ def test_target_names_of_any_kind_and_never_silently_ignored():
 def test_losses_that_overflow_are_an_error_not_an_interval():
     with pytest.raises(DataError, match=r"not finite on .* of 120 rows"):
         ablate(ki.KANHead(5, 1, generator=seeded()), (X[:, 0] * 1e30, Y), progress=False)
+
+
+@pytest.mark.parametrize("option", [{"seed": -1}, {"seed": 1.5}, {"batch_size": "a"}, {"feature_names": 5}])
+def test_options_of_a_report_are_refused_by_name(option):
+    with pytest.raises(KanInterpError, match=r"seed|batch_size|names"):
+        ki.report(ki.KANHead(5, 1), (X[:, 0], Y), progress=False, **option)
+
+
+def test_wrong_nouns_are_refused_by_name():
+    for verb in (ki.analyze, ki.to_graph):
+        with pytest.raises(InputTypeError, match="Trace"):
+            verb(ki.KANHead(2, 1))
+
+
+def test_messages_stay_short_for_wide_data():
+    with pytest.raises(NamesError) as caught:
+        ki.trace(ki.KANHead(400, 1), torch.randn(5, 400), feature_names=[f"c{i}" for i in range(399)])
+    assert len(str(caught.value)) < 300
+
+
+def test_merged_traces_name_each_kind_of_data_once_in_any_order():
+    head = ki.KANHead(5, 1, generator=seeded())
+    frame = pd.DataFrame(X[:, 1].numpy(), columns=[f"x{i}" for i in range(5)])
+    a, b = ki.trace(head, X[:, 0]), ki.trace(head, frame)
+    assert a.merge(b).merge(a).data == b.merge(a).data == "DataFrame 120 x 5 + tensor 120 x 5 of float32"
+
+
+@pytest.mark.parametrize("with_target", [True, False])
+def test_reference_data_need_no_target(with_target):
+    frame = pd.DataFrame(X[:, 0].numpy(), columns=list("abcde"))
+    columns = list("abcde") if with_target else list("abcd")
+    page = ki.report(ki.KANHead(4, 1), frame, target="e", reference=frame[columns].iloc[:50], progress=False)
+    assert page.analysis.ranges[0].reference is not None
+    page = ki.report(ki.KANHead(5, 1), X[:, 0], target=Y, reference=X[:50, 0], progress=False)
+    assert page.analysis.ranges[0].reference is not None
+
+
+def test_a_head_without_any_edge_is_reported_as_a_constant():
+    head = ki.KANHead(5, 1, generator=seeded())
+    head.kan_layers[0].set_mask(torch.zeros(1, 5))
+    page = ki.report(head, (X[:, 0], Y), progress=False)
+    assert page.analysis.plan.mask.count == 0
+    assert "constant" in page.to_html()
