@@ -21,7 +21,7 @@ from .places import raw_columns
 from .straightness import STRAIGHT_R2
 from .wording import counted, listed, number, percent, range_words, shown, signed
 
-__all__ = ["QUESTIONS", "Answer", "answers"]
+__all__ = ["QUESTIONS", "Answer", "answers", "outside_rule"]
 
 HALF = 0.5
 """Part of an effect from which it lies "mostly" at one lag."""
@@ -220,8 +220,8 @@ OUTSIDE_RULES = {
 """What a head computes outside its grid, by the option it was built with."""
 
 
-def _outside_rule(analysis: Analysis) -> str:
-    """The rule of the traced head in words; a family that names none follows the KAN paper."""
+def outside_rule(analysis: Analysis) -> str:
+    """What the traced head computes outside its grid, in words; a family that names no rule follows the KAN paper."""
     option = dict(analysis.trace.card.options).get("outside the domain", "base")
     return OUTSIDE_RULES.get(option, OUTSIDE_RULES["base"])
 
@@ -242,7 +242,7 @@ def _straight(analysis: Analysis) -> Answer:
         sentences.append("So the question does not arise here: every edge bends where the data lie.")
     elif outside:
         sentences.append(
-            f"{outside} of them because inputs left the grid, where {_outside_rule(analysis)}; "
+            f"{outside} of them because inputs left the grid, where {outside_rule(analysis)}; "
             f"{causes['linear']} were learnt straight inside it."
         )
     else:

@@ -86,7 +86,7 @@ WORDS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "Trained zone, fringe, dead zone",
-        "The grid the splines were fitted on; the cells beside it in which they fade; everything beyond.",
+        "The grid of the splines; the cells beside it; everything beyond. Under Ranges: what is computed there.",
         "A judgement on the data: a value in the dead zone may be right, but the model has learnt nothing there.",
     ),
     (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from kaninterp.analysis.answers import outside_rule
 from kaninterp.analysis.bundle import LayerRanges
 from kaninterp.render.blocks import Block, Section
 from kaninterp.render.cells import Cell, Extent, Name, Table, Zones
@@ -28,8 +29,8 @@ def ranges_section(material: Material) -> Section:
     lead = (
         f"{left} of {count(nodes)} nodes {'leaves its' if left == 1 else 'leave their'} trained zone on this data"
         + (f"; the worst has {percent(worst)} of its rows inside. " if left else ". ")
-        + "Inside the trained zone an edge is what was learnt. In the fringe the spline fades out; in the dead zone "
-        "only the model's rule for outside values is left."
+        + "Inside the trained zone an edge is what was learnt. "
+        f"Outside it, in the fringe (the cells beside it) and the dead zone beyond, {outside_rule(material.analysis)}."
     )
     return Section(id="ranges", title="Ranges", lead=lead, blocks=blocks)
 
