@@ -152,6 +152,16 @@ def weak_evidence(analysis: Analysis) -> tuple[Finding, ...]:
         return ()
     count = {kind: sum(v.survives == kind for v in analysis.verdicts) for kind in ("keep", "tentative")}
     rows = analysis.ablation.rows
+    if any(v.cause == "not-measured" for v in analysis.verdicts):
+        return (
+            _finding(
+                "not-measured",
+                "caution",
+                f"{counted(rows, 'row')} cannot tell need from chance: the verdicts on inputs are open.",
+                f"{counted(analysis.verdicts, 'column')}, blocks of {counted(analysis.ablation.block, 'row')}.",
+                "Run the report with more rows; a few hundred that were not trained on are a start.",
+            ),
+        )
     if not count["keep"]:
         best = int(analysis.ablation.change.argmax())
         return (

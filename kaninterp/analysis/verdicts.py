@@ -28,6 +28,10 @@ NO_LOSS = "output change"
 STILL_USED = 0.01
 """Share of an output's variance from which the text of a column of noise says that the model uses it."""
 
+FEWEST_BLOCKS = 10
+"""Independent blocks of rows below which nothing is concluded: a bootstrap of fewer has intervals that are far too
+short, and a column may well be constant in them by chance."""
+
 SCORE_KEEP = 0.1
 """Without a measured loss: KAN 2.0 score from which an input is kept (1 % of the output's variance)."""
 
@@ -49,7 +53,8 @@ def input_verdicts(
     uncertain, or needed by the survival curve, or a twin of another column that looks just as idle and no curve shows
     what losing both would cost. *drop*: all others. Without a target the change of the outputs stands in for the loss:
     it shows use, not benefit, so size alone decides (`FLOOR_TENTATIVE`, `FLOOR`). Nothing is called unimportant: the
-    model was found not to need it.
+    model was found not to need it. Fewer than `FEWEST_BLOCKS` independent blocks of rows leave every column that the
+    model reads *tentative*.
 
     Parameters
     ----------
@@ -117,6 +122,8 @@ class _Evidence:
 def _by_loss(raw: RawTable, evidence: _Evidence, i: int) -> Verdict:
     if not evidence.ablation.reads[i]:
         return _unread(raw, evidence.ablation, i)
+    if evidence.ablation.rows < FEWEST_BLOCKS * evidence.ablation.block:
+        return _too_few(raw, evidence.ablation.rows, i)
     if raw.nodes.constant[i]:
         return _constant(raw, i)
     if not evidence.reach[i]:
@@ -192,6 +199,11 @@ def _unread(raw: RawTable, ablation: InputAblation, i: int) -> Verdict:
     return _Words("drop", "masked", "No edge or weight of the model reads it: it was cut away.").of(raw, i)
 
 
+def _too_few(raw: RawTable, rows: int, i: int) -> Verdict:
+    text = f"Not measured: {counted(rows, 'row')} cannot tell need from chance; give more rows."
+    return _Words("tentative", "not-measured", text).of(raw, i)
+
+
 def _constant(raw: RawTable, i: int) -> Verdict:
     text = f"It is {number(float(raw.nodes.low[i]))} in every row of this data, so its effect cannot be measured here."
     return _Words("drop", "constant", text).of(raw, i)
@@ -213,7 +225,8 @@ def _by_scores(trace: Trace, raw: RawTable, scores: tuple[LayerScores, ...]) -> 
     if columns is None:
         text = "Not measured: no ablation was run, so nothing is known about this column behind the backbone."
         words = _Words("tentative", "not-measured", text)
-        return [_constant(raw, i) if raw.nodes.constant[i] else words.of(raw, i) for i in range(len(raw.names))]
+        constant = raw.nodes.constant & (trace.rows >= FEWEST_BLOCKS)
+        return [_constant(raw, i) if constant[i] else words.of(raw, i) for i in range(len(raw.names))]
     live = EdgeMask(layers=tuple(layer.edges.alive for layer in trace.layers)).closed().nodes()[0]
     place = {column: position for position, column in enumerate(columns)}
     return [
@@ -232,6 +245,8 @@ def _by_score(trace: Trace, scores: LayerScores, i: int, at: int, live: bool) ->
     assert raw is not None  # noqa: S101 - the caller has looked
     if not trace.layers[0].edges.alive[:, at].any():
         return _cut(raw, i)
+    if trace.rows < FEWEST_BLOCKS:
+        return _too_few(raw, trace.rows, i)
     if raw.nodes.constant[i]:
         return _constant(raw, i)
     if not live:

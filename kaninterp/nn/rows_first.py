@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from kaninterp.core.errors import ModelError
 
@@ -40,7 +41,7 @@ def rows_first(model: nn.Module, inputs: Sequence[Tensor]) -> Iterator[None]:
     ...     model(x)[0].shape
     torch.Size([5, 24, 4])
     """
-    handles = []
+    handles: list[RemovableHandle] = []
 
     def check(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = args[0] if args else kwargs.get("input")

@@ -137,3 +137,14 @@ def test_a_head_without_any_edge_is_reported_as_a_constant():
     page = ki.report(head, (X[:, 0], Y), progress=False)
     assert page.analysis.plan.mask.count == 0
     assert "constant" in page.to_html()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 20])
+def test_a_few_rows_decide_nothing(rows):
+    head = ki.KANHead(5, 1, generator=seeded())
+    for data in ((X[:rows, 0], Y[:rows]), X[:rows, 0]):
+        page = ki.report(head, data, progress=False)
+        assert {v.cause for v in page.analysis.verdicts} == {"not-measured"}
+        assert not page.analysis.plan.dropped_inputs
+        assert "not-measured" in {finding.code for finding in page.analysis.findings}
+    assert {v.survives for v in ki.analyze(ki.trace(head, X[:1, 0])).verdicts} == {"tentative"}
