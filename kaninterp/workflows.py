@@ -124,7 +124,7 @@ def report(
             answers=answers(analysis, cost),
             title=title or f"What {type(model).__name__} uses",
             options=(*_options(asked, batch_size, before is not None), *remark),
-            call=_call(asked, target, feature_names is not None),
+            call=_call(asked, target, named=feature_names is not None, compared=before is not None),
             versions=_versions(),
         ),
         analysis=analysis,
@@ -209,11 +209,13 @@ def _options(asked: _Asked, batch_size: int, has_reference: bool) -> tuple[tuple
     )
 
 
-def _call(asked: _Asked, target: Any, named: bool) -> str:
+def _call(asked: _Asked, target: Any, *, named: bool, compared: bool) -> str:
     """The call that makes this report again."""
     parts = ["model", "data"]
     if isinstance(target, str):
         parts.append(f"target={target!r}")
+    if compared:
+        parts.append("reference=...")
     if named:
         parts.append("feature_names=...")
     if asked.target_names is not None:
