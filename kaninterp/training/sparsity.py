@@ -242,7 +242,8 @@ def check_possible(sparsity: Sparsity, heads: tuple[KANHead, ...], raw: RawColum
     Raises
     ------
     ModelError
-        A head penalty without a KAN head, or input sparsity where no module is known to read raw columns.
+        A head penalty without a KAN head, or input sparsity where no module is known to read raw columns, or
+        where one that does is frozen: proximal steps would move weights that were to stay.
     """
     if sparsity.head > 0 and not heads:
         raise ModelError(
@@ -254,6 +255,16 @@ def check_possible(sparsity: Sparsity, heads: tuple[KANHead, ...], raw: RawColum
         raise ModelError(
             f"sparsity: inputs={sparsity.inputs} needs a module whose first weights read raw columns (nn.LSTM, nn.GRU, "
             f"nn.RNN, nn.Linear or KANHead); the raw inputs go to: {found}. Pass Sparsity(inputs=0, ...)."
+        )
+    frozen = [
+        entry.path or "the model itself"
+        for entry, module in raw.readers
+        if not any(parameter.requires_grad for parameter in module.parameters())
+    ]
+    if sparsity.inputs > 0 and frozen:
+        raise ModelError(
+            f"sparsity: inputs={sparsity.inputs} shrinks the weights that read raw columns, and those of "
+            f"{', '.join(frozen)} are frozen (requires_grad=False). Unfreeze them or pass Sparsity(inputs=0, ...)."
         )
 
 

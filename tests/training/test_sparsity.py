@@ -231,3 +231,12 @@ def test_schedules_are_whole(epochs, shares):
     assert 0 <= plan.settled(epochs) <= epochs - 1
     penalties = [plan.ramped(epoch, epochs) for epoch in range(epochs)]
     assert penalties == sorted(penalties)
+
+
+def test_a_frozen_reader_is_not_shrunk_behind_the_users_back():
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), KANHead(4, 1))
+    model[0].requires_grad_(False)
+    before = model[0].weight.clone()
+    with pytest.raises(ModelError, match="frozen"):
+        fit(model, (torch.randn(40, 3), torch.randn(40)), epochs=2, sparsity=Sparsity(), progress=False)
+    assert torch.equal(model[0].weight, before)
