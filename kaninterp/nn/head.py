@@ -12,7 +12,14 @@ from torch import Tensor, nn
 from kaninterp.core.errors import StateError
 from kaninterp.nn.calibration import across_processes, rereadable, seen_range
 from kaninterp.nn.domain import widen
-from kaninterp.nn.head_checks import check_input, checked_ids, checked_names, checked_select, checked_widths
+from kaninterp.nn.head_checks import (
+    check_input,
+    check_lists,
+    checked_ids,
+    checked_names,
+    checked_select,
+    checked_widths,
+)
 from kaninterp.nn.layer import DEFAULT_OUTSIDE, KANLayer
 from kaninterp.nn.penalty import layer_penalty
 
@@ -92,6 +99,8 @@ class KANHead(nn.Module):
         dtype: torch.dtype | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
+        check_lists(hidden=hidden, select=select, node_ids=node_ids, domain=domain)
+        (in_features,), (out_features,) = checked_widths((in_features,)), checked_widths((out_features,))
         selected = checked_select(select, in_features)
         read = in_features if selected is None else len(selected)
         widths = checked_widths((in_features, read, *hidden, out_features))[1:]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -11,14 +12,21 @@ from torch import Tensor
 
 from kaninterp.core.errors import InputError, InputTypeError, NamesError, PlanError, ShapeError, StateError
 
-__all__ = ["check_input", "checked_ids", "checked_names", "checked_select", "checked_widths"]
+__all__ = ["check_input", "check_lists", "checked_ids", "checked_names", "checked_select", "checked_widths"]
 
 
 def checked_widths(widths: tuple[Any, ...]) -> tuple[int, ...]:
-    """Return the widths of layers if all are whole numbers of 1 or more."""
-    if any(isinstance(width, bool) or not isinstance(width, int) or width < 1 for width in widths):
+    """Return the widths of layers as plain integers if all are whole numbers of 1 or more (numpy's too)."""
+    if any(isinstance(width, bool) or not isinstance(width, Integral) or width < 1 for width in widths):
         raise InputError(f"all widths of a KANHead must be whole numbers of 1 or more, got {widths}")
-    return widths
+    return tuple(int(width) for width in widths)
+
+
+def check_lists(**lists: Any) -> None:
+    """Refuse what is no list where one is meant: hidden=3, select=2."""
+    for name, value in lists.items():
+        if value is not None and (isinstance(value, str) or not isinstance(value, Iterable)):
+            raise InputTypeError(f"{name}: expected a list such as {name}=({value!r},), got {type(value).__name__}")
 
 
 def checked_select(select: Sequence[int] | None, in_features: int) -> tuple[int, ...] | None:
@@ -52,7 +60,11 @@ def checked_names(names: Any, count: int, what: str) -> tuple[str, ...] | None:
     """Return `count` different names as a tuple."""
     if names is None:
         return None
-    if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
+    if (
+        isinstance(names, str)
+        or not isinstance(names, Iterable)
+        or not all(isinstance(name, str) and name for name in names)
+    ):
         raise NamesError(f"{what} names must be a list of texts that are not empty, got {names!r}")
     if len(names) != count or len(set(names)) != len(names):
         raise NamesError(f"{what} names must be {count} different texts, got {len(names)}: {list(names)[:20]}")
