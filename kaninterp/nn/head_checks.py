@@ -60,15 +60,12 @@ def checked_names(names: Any, count: int, what: str) -> tuple[str, ...] | None:
     """Return `count` different names as a tuple."""
     if names is None:
         return None
-    if (
-        isinstance(names, str)
-        or not isinstance(names, Iterable)
-        or not all(isinstance(name, str) and name for name in names)
-    ):
+    listed = tuple(names) if isinstance(names, Iterable) and not isinstance(names, str) else ()
+    if not listed or not all(isinstance(name, str) and name for name in listed):
         raise NamesError(f"{what} names must be a list of texts that are not empty, got {names!r}")
-    if len(names) != count or len(set(names)) != len(names):
-        raise NamesError(f"{what} names must be {count} different texts, got {len(names)}: {list(names)[:20]}")
-    return tuple(names)
+    if len(listed) != count or len(set(listed)) != len(listed):
+        raise NamesError(f"{what} names must be {count} different texts, got {len(listed)}: {list(listed)[:20]}")
+    return listed
 
 
 def check_input(x: Any, in_features: int, weight: Tensor) -> None:
