@@ -1,233 +1,186 @@
-"""Uniform B-spline planes and their slopes in place: the inner arithmetic of `kaninterp.nn.chunked`.
+"""Uniform B-spline planes and their slopes by one small matrix product: the inner arithmetic of `kaninterp.nn.chunked`.
 
-Each step is one pass over a buffer that stays in cache, and the passes are few. The half sum
-``sum_i c_i (offset_i - |d|)_+ ** k`` is rewritten for that:
+Within cell c a spline is a polynomial of ``t = u - c``. Clamped to [0, 1], ``t_c`` is 0 before its cell and 1 behind
+it, so what a basis function gains in its cells adds up to its value:
 
-- positions are scaled by ``s = c_0 ** (1/k)``, which makes the first coefficient 1;
-- the factors of the other terms go inside their powers;
-- the distance to the edge of the support is kept with a minus sign, so that ``abs, subtract, clamp`` suffice.
+``B_m(u) = B_m(start) + sum_c (p_{m-c}(t_c) - p_{m-c}(0))``,  ``p_r`` the pieces of the B-spline.
+
+No sum cancels (the gains are below 1), no value is compared with a cell, and everything outside the domain stays
+constant by itself. The powers ``t_c^p`` (*ramps*) take a few passes over memory; a constant matrix turns them into
+planes, and another one into slopes, at the speed of a matrix product. Inputs are columns here, ``(in, n)``: then
+every pass runs over contiguous memory, whatever the widths.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.polynomial import polynomial
+from numpy.typing import NDArray
 from torch import Tensor
 
-from kaninterp.nn.bspline import HALF_SUMS, UNIFORM_END_SLOPES
-from kaninterp.nn.planes import Placement, SplineSpec
+from kaninterp.nn.bspline import UNIFORM_END_SLOPES
+from kaninterp.nn.planes import SplineSpec
 
-__all__ = ["Cells", "fill_planes", "fill_planes_and_slopes", "pull_back", "to_cells"]
+__all__ = ["Mix", "Ramps", "mixes", "ramp_count"]
+
+BLOCK = 16
+"""Planes per product: a basis function touches order + 1 cells only, so beyond some ten planes a product of all
+planes with all ramps would mostly multiply zeros."""
 
 
-class Cells(NamedTuple):
-    """Rows of inputs in cell coordinates.
+class Mix(NamedTuple):
+    """One block of planes as a matrix times a block of ramps.
 
     Attributes
     ----------
-    x : Tensor, shape (n, in)
-        The inputs themselves.
-    u : Tensor, shape (n, in)
-        Their position in cells, 0 to `grid` within the domain.
-    inside : Tensor, shape (n, in)
-        Where the splines are evaluated: `u`, or the nearest point of the domain.
-    per_unit : Tensor, shape (in,)
-        Cells per unit of x.
-    leaves : bool
-        Whether `inside` differs from `u` somewhere.
+    planes, ramps : slice
+        Rows of the result and of the ramps.
+    matrix : Tensor, shape (planes, ramps)
+        Constants.
     """
 
-    x: Tensor
-    u: Tensor
-    inside: Tensor
-    per_unit: Tensor
-    leaves: bool
+    planes: slice
+    ramps: slice
+    matrix: Tensor
 
 
-def to_cells(x: Tensor, spec: SplineSpec, where: Placement) -> Cells:
-    """Convert rows ``x`` (n, in) to cell coordinates.
+def _cells(spec: SplineSpec) -> range:
+    """Cells that are told apart: of the domain, and of the fringe where splines fade through it."""
+    fringe = spec.order if spec.outside == "base" else 0
+    return range(-fringe, spec.grid + fringe)
+
+
+def ramp_count(spec: SplineSpec) -> int:
+    """Number of ramps: a constant, the powers of every cell, and for linear continuation the distances beyond the ends.
 
     Examples
     --------
-    >>> import torch
-    >>> from kaninterp.nn.planes import place
-    >>> spec = SplineSpec(grid=2, order=3, outside="clamp", base="silu", uniform=True)
-    >>> to_cells(torch.tensor([[0.5], [7.0]]), spec, place(torch.tensor([[0.0, 1.0, 2.0]]), spec)).inside
-    tensor([[0.5000],
-            [2.0000]])
+    >>> ramp_count(SplineSpec(grid=5, order=3, outside="clamp", base="silu", uniform=True))
+    16
     """
-    u = (x - where.lo).mul_(where.per_unit)
-    if spec.outside == "base" or not u.numel():
-        return Cells(x, u, u, where.per_unit, False)
-    least, most = torch.aminmax(u)
-    # written so that NaN counts as leaving and stays NaN on the general way
-    if float(least) >= 0 and float(most) <= spec.grid:
-        return Cells(x, u, u, where.per_unit, False)
-    return Cells(x, u, u.clamp(0, spec.grid), where.per_unit, True)
+    return 1 + spec.order * len(_cells(spec)) + (2 if spec.outside == "linear" else 0)
 
 
-class _Term(NamedTuple):
-    shift: float
-    factor: float
-    sign: int
+class Ramps:
+    """The ramps of a number of points, in a given buffer, and products with them.
 
-
-@cache
-def _terms(order: int) -> tuple[float, float, tuple[_Term, ...]]:
-    """Scale s, scaled half support, and the terms after the first: see the module's docstring."""
-    (support, first), *rest = HALF_SUMS[order]
-    scale = first ** (1 / order)
-    terms = []
-    for offset, coefficient in rest:
-        factor = abs(coefficient / first) ** (1 / order)
-        terms.append(_Term(factor * scale * (support - offset), factor, 1 if coefficient > 0 else -1))
-    return scale, scale * support, tuple(terms)
-
-
-def _from_centres(at: Tensor, spec: SplineSpec, out: Tensor) -> None:
-    """Write scaled signed distances from all centres; the last plane only keeps its place for the base branch."""
-    scale, _, _ = _terms(spec.order)
-    centres = torch.arange(spec.size + 1, dtype=at.dtype).add_((1 - spec.order) / 2).mul_(scale)
-    torch.sub((at * scale).unsqueeze(1), centres.unsqueeze(1), out=out)
-
-
-def _to_edges(at: Tensor, spec: SplineSpec, out: Tensor) -> None:
-    """Write minus the scaled distances to the edge of the support, 0 beyond it."""
-    _, half_support, _ = _terms(spec.order)
-    _from_centres(at, spec, out)
-    out.abs_().sub_(half_support).clamp_(max=0)
-
-
-def _to_inner_edges(edges: Tensor, term: _Term, out: Tensor) -> None:
-    torch.add(edges.new_tensor(term.shift), edges, alpha=term.factor, out=out).clamp_(max=0)
-
-
-def _raise(t: Tensor, exponent: int, out: Tensor, scratch: Tensor) -> None:
-    """Write ``t ** exponent``; torch has fast kernels for 2 and 3 only. `out` may be `t`."""
-    if exponent == 1:
-        out.copy_(t)
-    elif exponent in {2, 3}:
-        torch.pow(t, exponent, out=out)
-    elif exponent == 4:
-        torch.square(t, out=out).square_()
-    else:
-        torch.mul(t, torch.square(t, out=scratch).square_(), out=out)
-
-
-def _accumulate(total: Tensor, power: Tensor, term: _Term, *, first: bool, order: int) -> None:
-    """Add a term; with odd powers everything carries a minus sign, which the first addition takes away."""
-    if order % 2 and first:
-        torch.sub(power, total, out=total)  # the first inner term is always negative
-    else:
-        total.add_(power, alpha=term.sign * (-1) ** order)
-
-
-def fill_planes(cells: Cells, spec: SplineSpec, basis: Tensor, spare: list[Tensor]) -> None:
-    """Write all planes into ``basis`` (n, K + 1, in); `spare` holds three more buffers like it.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from kaninterp.nn.planes import place
-    >>> spec = SplineSpec(grid=1, order=2, outside="base", base="identity", uniform=True)
-    >>> basis, *spare = torch.empty(4, 1, 4, 1)
-    >>> fill_planes(to_cells(torch.tensor([[0.5]]), spec, place(torch.tensor([[0.0, 1.0]]), spec)), spec, basis, spare)
-    >>> basis.flatten()
-    tensor([0.1250, 0.7500, 0.1250, 0.5000])
-    """
-    edges, inner, scratch = spare
-    _, _, terms = _terms(spec.order)
-    _to_edges(cells.inside, spec, edges)
-    _raise(edges, spec.order, basis, scratch)
-    for index, term in enumerate(terms):
-        _to_inner_edges(edges, term, inner)
-        _raise(inner, spec.order, inner, scratch)
-        _accumulate(basis, inner, term, first=index == 0, order=spec.order)
-    if not terms:
-        basis.neg_()  # order 1: no inner term takes the minus sign away
-    _finish(cells, spec, basis)
-
-
-def fill_planes_and_slopes(cells: Cells, spec: SplineSpec, basis: Tensor, slope: Tensor, spare: list[Tensor]) -> None:
-    """Write all planes and, up to the constant of `pull_back`, their slopes; orders 2 to 5.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from kaninterp.nn.planes import place
-    >>> spec = SplineSpec(grid=1, order=2, outside="base", base="identity", uniform=True)
-    >>> basis, slope, *spare = torch.empty(5, 1, 4, 1)
-    >>> cells = to_cells(torch.tensor([[0.5]]), spec, place(torch.tensor([[0.0, 1.0]]), spec))
-    >>> fill_planes_and_slopes(cells, spec, basis, slope, spare)
-    >>> basis.flatten()
-    tensor([0.1250, 0.7500, 0.1250, 0.5000])
-    """
-    edges, inner, lower = spare
-    _, _, terms = _terms(spec.order)
-    _to_edges(cells.inside, spec, edges)
-    _raise(edges, spec.order - 1, slope, lower)
-    torch.mul(slope, edges, out=basis)
-    for index, term in enumerate(terms):
-        _to_inner_edges(edges, term, inner)
-        _raise(inner, spec.order - 1, lower, lower)
-        slope.add_(lower, alpha=term.sign * term.factor)
-        _accumulate(basis, inner.mul_(lower), term, first=index == 0, order=spec.order)
-    _from_centres(cells.inside, spec, edges)
-    slope.mul_(edges.sign_())
-    _finish(cells, spec, basis)
-
-
-def pull_back(cells: Cells, spec: SplineSpec, slope: Tensor, grad: Tensor, out: Tensor) -> None:
-    """Write the gradient of the rows, ``sum_m grad_m dB_m/dx`` over all planes, into ``out`` (n, in).
+    All views are made once: for small inputs making them costs more than the arithmetic.
 
     Parameters
     ----------
-    cells, spec
-        As given to `fill_planes_and_slopes`.
-    slope : Tensor, shape (n, K + 1, in)
-        What that wrote; overwritten.
-    grad : Tensor, shape (n, K + 1, in)
-        Gradient of the planes.
-    out : Tensor, shape (n, in)
-        Result.
+    u : Tensor, shape (n,)
+        Positions in cells; read by `fill`.
+    spec : SplineSpec
+        What the splines have in common.
+    buffer : Tensor, shape (`ramp_count`, n)
+        Where the ramps go.
 
     Examples
     --------
     >>> import torch
-    >>> from kaninterp.nn.planes import place
-    >>> spec = SplineSpec(grid=1, order=2, outside="base", base="zero", uniform=True)
-    >>> basis, slope, *spare = torch.empty(5, 1, 4, 1)
-    >>> cells = to_cells(torch.tensor([[0.5]]), spec, place(torch.tensor([[0.0, 2.0]]), spec))
-    >>> fill_planes_and_slopes(cells, spec, basis, slope, spare)
-    >>> grad, out = torch.tensor([1.0, 0.0, 0.0, 9.0]).view(1, 4, 1), torch.empty(1, 1)
-    >>> pull_back(cells, spec, slope, grad, out)  # B_0(u) = (1 - u)^2 / 2, u = x / 2
-    >>> out
-    tensor([[-0.3750]])
+    >>> spec = SplineSpec(grid=2, order=2, outside="linear", base="silu", uniform=True)
+    >>> buffer = torch.empty(ramp_count(spec), 2)
+    >>> Ramps(torch.tensor([0.5, 3.0]), spec, buffer).fill()
+    >>> buffer.t()  # constant, below, t and its square in both cells, above
+    tensor([[1.0000, 0.0000, 0.5000, 0.2500, 0.0000, 0.0000, 0.0000],
+            [1.0000, 0.0000, 1.0000, 1.0000, 1.0000, 1.0000, 1.0000]])
     """
-    scale, _, _ = _terms(spec.order)
-    torch.sum(slope.mul_(grad)[:, :-1], dim=1, out=out)
-    out.mul_(cells.per_unit * ((-1) ** spec.order * spec.order * scale))
-    if spec.outside == "clamp" and cells.leaves:
-        out.mul_(cells.u == cells.inside)
-    if spec.base == "silu":
-        out.add_(torch.ops.aten.silu_backward(grad[:, -1], cells.x))
-    elif spec.base == "identity":
-        out.add_(grad[:, -1])
+
+    def __init__(self, u: Tensor, spec: SplineSpec, buffer: Tensor) -> None:
+        self._u = u
+        self._grid = spec.grid
+        self._starts = _starts(spec, u.dtype)
+        self._one = buffer[0]
+        self._tails = (buffer[1], buffer[-1]) if spec.outside == "linear" else None
+        inner = buffer[2:-1] if spec.outside == "linear" else buffer[1:]
+        self._powers = inner.view(len(_cells(spec)), spec.order, len(u)).unbind(1)
+        self._buffer = buffer
+
+    def fill(self) -> None:
+        """Write the ramps of the present positions."""
+        self._one.fill_(1)
+        first, *higher = self._powers
+        torch.sub(self._u, self._starts, out=first).clamp_(0, 1)
+        power = first
+        for out in higher:
+            power = torch.mul(power, first, out=out)
+        if self._tails is not None:
+            below, above = self._tails
+            torch.clamp(self._u, max=0, out=below)
+            torch.sub(self._u, self._grid, out=above).clamp_(min=0)
+
+    def products(self, parts: tuple[Mix, ...], out: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Prepare ``out`` (K, n) = constants times ramps: arguments for `torch.mm` and where its result goes."""
+        return [(part.matrix, self._buffer[part.ramps], out[part.planes]) for part in parts]
 
 
-def _finish(cells: Cells, spec: SplineSpec, basis: Tensor) -> None:
-    """Write the base branch and the straight tails."""
-    if spec.base == "silu":
-        torch.ops.aten.silu.out(cells.x, out=basis[:, -1])
-    else:
-        basis[:, -1] = cells.x if spec.base == "identity" else 0
-    if spec.outside != "linear" or not cells.leaves:
-        return
-    below = cells.u.clamp(max=0)
-    above = (cells.u - spec.grid).clamp_(min=0)
-    for m, slope in enumerate(UNIFORM_END_SLOPES[spec.order]):
-        if slope:
-            basis[:, m].add_(below, alpha=slope)
-            basis[:, spec.size - 1 - m].add_(above, alpha=-slope)
+@cache
+def _starts(spec: SplineSpec, dtype: torch.dtype) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.tensor(list(_cells(spec)), dtype=dtype).unsqueeze(1)
+
+
+@cache
+def mixes(spec: SplineSpec, dtype: torch.dtype) -> tuple[tuple[Mix, ...], tuple[Mix, ...]]:
+    """Matrices for the planes and for their slopes per cell; the latter for orders from 2, where slopes have no jumps.
+
+    Examples
+    --------
+    >>> import torch
+    >>> (planes,), _ = mixes(SplineSpec(grid=1, order=1, outside="clamp", base="zero", uniform=True), torch.float32)
+    >>> planes.matrix  # constant, t
+    tensor([[ 1., -1.],
+            [ 0.,  1.]])
+    """
+    pieces = _pieces(spec.order)
+    values = _matrix(spec, pieces)
+    if spec.outside == "linear":
+        for m, slope in enumerate(UNIFORM_END_SLOPES[spec.order]):
+            values[m, 1] += slope
+            values[-1 - m, -1] -= slope
+    slopes = _matrix(spec, [polynomial.polyder(piece) for piece in pieces])
+    return _blocks(values, spec, dtype), _blocks(slopes, spec, dtype)
+
+
+def _pieces(order: int) -> list[NDArray[Any]]:
+    """Polynomials of t within a cell, of the ``order + 1`` basis functions alive there, first to last."""
+    alive: list[NDArray[Any]] = [np.ones(1)]
+    for k in range(1, order + 1):  # Cox and de Boor on equally spaced knots
+        padded = [np.zeros(1), *alive, np.zeros(1)]
+        alive = [
+            polynomial.polyadd(
+                polynomial.polymul([(k - r) / k, 1 / k], padded[r]),
+                polynomial.polymul([(1 + r) / k, -1 / k], padded[r + 1]),
+            )
+            for r in range(k + 1)
+        ]
+    return alive
+
+
+def _matrix(spec: SplineSpec, pieces: list[NDArray[Any]]) -> NDArray[Any]:
+    cells, before = _cells(spec), 2 if spec.outside == "linear" else 1
+    matrix = np.zeros((spec.size, ramp_count(spec)))
+    for index, cell in enumerate(cells):
+        for r, piece in enumerate(pieces):
+            if not 0 <= cell + r < spec.size:
+                continue
+            row, begin = matrix[cell + r], before + index * spec.order
+            row[begin : begin + len(piece) - 1] = piece[1:]
+            if index == 0:
+                row[0] = piece[0]
+    return matrix
+
+
+def _blocks(matrix: NDArray[Any], spec: SplineSpec, dtype: torch.dtype) -> tuple[Mix, ...]:
+    parts = []
+    for start in range(0, spec.size, BLOCK):
+        planes = slice(start, min(start + BLOCK, spec.size))
+        used = np.flatnonzero(matrix[planes].any(axis=0))
+        ramps = slice(int(used[0]), int(used[-1]) + 1)
+        with torch.inference_mode(False):
+            parts.append(Mix(planes, ramps, torch.tensor(matrix[planes, ramps], dtype=dtype)))
+    return tuple(parts)

@@ -19,7 +19,7 @@ from kaninterp.nn.planes import Placement, SplineSpec, planes
 
 __all__ = ["PLAIN_VALUES", "function_transform_active", "spline_linear"]
 
-PLAIN_VALUES = 2**15
+PLAIN_VALUES = 2**11
 """Up to this many plane values a handful of plain operations beats the chunks: there each operation's fixed cost
 is all that counts."""
 

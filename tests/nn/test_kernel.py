@@ -148,7 +148,8 @@ def test_nan_stays_nan_in_its_row_only(always_chunks):
 def test_kept_buffers_survive_inference_mode(always_chunks):
     spec = spec_of()
     x, weight, bias, where = problem(spec, n=33)
-    chunked._kept.__dict__.clear()
+    chunked._kept.blocks.clear()
+    chunked._kept.chunks.clear()
     with torch.inference_mode():
         first = spline_linear(x, weight, bias, spec, where).clone()
     torch.testing.assert_close(spline_linear(x, weight, bias, spec, where), first, atol=0, rtol=0)
@@ -157,13 +158,18 @@ def test_kept_buffers_survive_inference_mode(always_chunks):
     assert leaf.grad.isfinite().all()
 
 
-def test_onednn_is_only_a_faster_f_linear(monkeypatch, always_chunks):
+def test_a_thread_keeps_few_chunks_of_one_block(always_chunks):
+    chunked._kept.blocks.clear()
+    chunked._kept.chunks.clear()
     spec = spec_of()
-    x, weight, bias, where = problem(spec, n=300, dtype=torch.float32)
-    found = spline_linear(x, weight, bias, spec, where)
-    monkeypatch.setattr(chunked, "_onednn_works", lambda: False)
-    assert chunked.linear_of(x) is F.linear
-    torch.testing.assert_close(spline_linear(x, weight, bias, spec, where), found, atol=2e-5, rtol=1e-5)
+    x, weight, bias, where = problem(spec, n=2 * chunked.KEPT_CHUNKS)
+    for n in range(1, len(x) + 1):
+        whole = spline_linear(x[:n], weight, bias, spec, where)
+    torch.testing.assert_close(whole, plain(x, weight, bias, spec, where))
+    assert 0 < len(chunked._kept.chunks) <= chunked.KEPT_CHUNKS
+    (block,) = chunked._kept.blocks.values()
+    inside = block.untyped_storage().data_ptr()
+    assert {c.basis.untyped_storage().data_ptr() for c in chunked._kept.chunks.values()} == {inside}
 
 
 @pytest.mark.filterwarnings(TORCH_INTERNALS)
