@@ -18,7 +18,7 @@ from xml.etree.ElementTree import ParseError
 
 import networkx as nx
 
-from kaninterp.core.archive import write_atomically
+from kaninterp.core.disk import write_atomically
 from kaninterp.core.errors import FileFormatError
 
 from .graph import Graph

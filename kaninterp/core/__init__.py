@@ -2,10 +2,12 @@
 
 from .errors import (
     DataError,
+    FileAccessError,
     FileFormatError,
     InputError,
     InputTypeError,
     KanInterpError,
+    MissingFileError,
     ModelError,
     NamesError,
     PlanError,
@@ -26,6 +28,7 @@ __all__ = [
     "EdgeMask",
     "EdgeTable",
     "Estimate",
+    "FileAccessError",
     "FileFormatError",
     "Finding",
     "InputAblation",
@@ -34,6 +37,7 @@ __all__ = [
     "InputTypeError",
     "KanInterpError",
     "LayerTrace",
+    "MissingFileError",
     "ModelCard",
     "ModelError",
     "NamesError",

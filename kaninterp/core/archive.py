@@ -10,7 +10,6 @@ import io
 import json
 import os
 import struct
-import tempfile
 import types
 import zipfile
 import zlib
@@ -21,9 +20,10 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import numpy as np
 
+from .disk import check_is_file, write_atomically
 from .errors import FileFormatError
 
-__all__ = ["dump_bytes", "load", "save", "write_atomically"]
+__all__ = ["dump_bytes", "load", "save"]
 
 FORMAT = "kaninterp-archive"
 VERSION = 1
@@ -77,10 +77,13 @@ def load(path: str | os.PathLike[str], expected: type[T], classes: tuple[type[An
 
     Raises
     ------
+    MissingFileError
+        There is no such file.
     FileFormatError
         The file is not one of ours, is damaged, or holds another noun.
     """
     known = {cls.__name__: cls for cls in (*classes, expected)}
+    check_is_file(Path(path))
     try:
         if os.path.getsize(path) > MAX_BYTES:
             raise FileFormatError(f"{path}: larger than {MAX_BYTES} bytes; not a file written by kaninterp")
@@ -102,25 +105,6 @@ def load(path: str | os.PathLike[str], expected: type[T], classes: tuple[type[An
     if not isinstance(noun, expected):
         raise FileFormatError(f"{path}: holds a {type(noun).__name__}, asked for a {expected.__name__}")
     return noun
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write through a temporary file in the same folder and a rename."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def _pack(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:

@@ -12,7 +12,9 @@
     ├── InputTypeError(TypeError)        a value of the wrong type (integer tensors among them)
     ├── ModelError(ValueError)           no KAN in the model, several, or one that cannot be read
     ├── StateError(RuntimeError)         the right call at the wrong time or on another device
-    └── ReportWriteError(OSError)        a report that cannot be written
+    └── FileAccessError(OSError)         a file that cannot be written
+        ├── MissingFileError(FileNotFoundError)  a file or folder that is not there
+        └── ReportWriteError             a report that cannot be written
 
 Each message says what was asked, what arrived, what is allowed and what to do. Catch `KanInterpError` for
 all of them, or the builtin on the right for the one you would have guessed.
@@ -22,10 +24,12 @@ from __future__ import annotations
 
 __all__ = [
     "DataError",
+    "FileAccessError",
     "FileFormatError",
     "InputError",
     "InputTypeError",
     "KanInterpError",
+    "MissingFileError",
     "ModelError",
     "NamesError",
     "PlanError",
@@ -82,5 +86,13 @@ class StateError(KanInterpError, RuntimeError):
     """The right call at the wrong time, or on another device than its data."""
 
 
-class ReportWriteError(KanInterpError, OSError):
+class FileAccessError(KanInterpError, OSError):
+    """A file that cannot be written."""
+
+
+class MissingFileError(FileAccessError, FileNotFoundError):
+    """A file or folder that is not there."""
+
+
+class ReportWriteError(FileAccessError):
     """A report that cannot be written where it was asked for."""

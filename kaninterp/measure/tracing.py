@@ -139,7 +139,9 @@ def _traced(model: nn.Module, view: ModelView, batches: Batches, names: tuple[st
         _digest(digest, batch)
         _, head_inputs = run(model, view, batch)
         if layers is None:
-            check_view(view, head_inputs[:CHECKED_ROWS])
+            first = head_inputs[:CHECKED_ROWS]
+            _check_finite(view, view.activations(first)[-1])
+            check_view(view, first)
         for rows in torch.split(head_inputs, _block_rows(view)):
             block, out = _block(view, curves, rows)
             layers = block if layers is None else _merged(layers, block, (outputs, out))
@@ -160,13 +162,17 @@ def _traced(model: nn.Module, view: ModelView, batches: Batches, names: tuple[st
     )
 
 
-def _block(view: ModelView, curves: tuple[Curves, ...], rows: Tensor) -> tuple[tuple[LayerTrace, ...], NodeTable]:
-    values = view.activations(rows)
-    if not torch.isfinite(values[-1]).all():
+def _check_finite(view: ModelView, outputs: Tensor) -> None:
+    if not torch.isfinite(outputs).all():
         raise ModelError(
             f"the KAN at {view.path!r} gives NaN or infinite outputs on finite data; its weights or the backbone "
             "before it hold such values. Train again with a smaller learning rate or gradient clipping"
         )
+
+
+def _block(view: ModelView, curves: tuple[Curves, ...], rows: Tensor) -> tuple[tuple[LayerTrace, ...], NodeTable]:
+    values = view.activations(rows)
+    _check_finite(view, values[-1])
     layers = tuple(
         layer_block(layer, curve, x, y)
         for layer, curve, x, y in zip(view.layers, curves, values[:-1], values[1:], strict=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from kaninterp.core.errors import FileFormatError, InputTypeError, KanInterpError
+from kaninterp.core.disk import check_is_file, write_atomically
+from kaninterp.core.errors import FileFormatError, InputError, InputTypeError, KanInterpError
 from kaninterp.nn.head import KANHead
 from kaninterp.nn.head_checks import checked_names
 
@@ -72,12 +72,11 @@ def save_head(
     Raises
     ------
     NamesError
-        Not as many different names as inputs or outputs. OSError if the path cannot be written.
+        Not as many different names as inputs or outputs. FileAccessError (an OSError) if the path cannot be written.
 
     Examples
     --------
-    >>> import tempfile
-    >>> from pathlib import Path
+    >>>     >>> from pathlib import Path
     >>> head = KANHead(2, 1, input_names=("temp", "wind"))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_head(head, Path(folder) / "head.safetensors", output_names=["load"])
@@ -96,7 +95,7 @@ def save_head(
     config = {**head.config, **{key: None if value is None else list(value) for key, value in names.items()}}
     text = json.dumps({"format": FILE_FORMAT, "kind": "KANHead", "config": config}, allow_nan=False)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in head.state_dict().items()}
-    _write_whole(Path(path), save(tensors, {METADATA_KEY: text}))
+    write_atomically(Path(path), save(tensors, {METADATA_KEY: text}))
 
 
 def load_head(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> KANHead:
@@ -117,15 +116,17 @@ def load_head(path: str | os.PathLike[str], device: torch.device | str = "cpu") 
     Raises
     ------
     FileFormatError
-        Damaged, foreign, contradictory or newer. FileNotFoundError if there is none.
+        Damaged, foreign, contradictory or newer. MissingFileError (a FileNotFoundError) if there is none.
+    InputError
+        No such device.
 
     Examples
     --------
     See `save_head`.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
+    check_is_file(path)
+    place = _checked_device(device)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             config = _config_of(file.metadata(), path)
@@ -141,29 +142,16 @@ def load_head(path: str | os.PathLike[str], device: torch.device | str = "cpu") 
         head.load_state_dict(tensors)
     except (RuntimeError, KanInterpError) as error:
         raise FileFormatError(f"{path}: its tensors do not fit its structure: {error}") from None
-    return head.to(device)
+    return head.to(place)
 
 
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write beside the target and move into place: the old file stays whole if anything fails."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    part = Path(name)
+def _checked_device(device: torch.device | str) -> torch.device:
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.chmod(0o666 & ~_umask())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        return torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise InputError(
+            f"device={device!r} is no torch device: {error}; allowed: 'cpu', 'cuda', 'cuda:0', ..."
+        ) from None
 
 
 def _config_of(metadata: Mapping[str, str] | None, path: Path) -> dict[str, Any]:

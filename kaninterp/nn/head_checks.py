@@ -23,7 +23,14 @@ def checked_widths(widths: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 def check_lists(**lists: Any) -> None:
-    """Refuse what is no list where one is meant: hidden=3, select=2."""
+    """Refuse what is no list where one is meant: hidden=3, select=2; None is for the optional ones."""
+    if lists.get("hidden", ()) is None:
+        raise InputTypeError(
+            "hidden: expected a list of widths such as hidden=(8,), or () for no hidden layer, got None"
+        )
+    domain = lists.get("domain")
+    if isinstance(domain, Iterable) and not isinstance(domain, str) and len(tuple(domain)) != 2:
+        raise InputError(f"domain: expected two ends (lo, hi), got {domain!r}")
     for name, value in lists.items():
         if value is not None and (isinstance(value, str) or not isinstance(value, Iterable)):
             raise InputTypeError(f"{name}: expected a list such as {name}=({value!r},), got {type(value).__name__}")
@@ -33,6 +40,8 @@ def checked_select(select: Sequence[int] | None, in_features: int) -> tuple[int,
     """Return the numbers of the inputs that are read, as a tuple, if they are ascending and exist."""
     if select is None:
         return None
+    if not all(isinstance(column, Integral) for column in select):
+        raise InputTypeError(f"select: expected whole input numbers, got {tuple(select)}")
     chosen = tuple(int(column) for column in select)
     ascending = all(a < b for a, b in pairwise(chosen))
     if not chosen or not ascending or chosen[0] < 0 or chosen[-1] >= in_features:

@@ -9,7 +9,7 @@ from pathlib import Path
 from markupsafe import escape
 
 from kaninterp.analysis.bundle import Analysis
-from kaninterp.core.archive import write_atomically
+from kaninterp.core.disk import write_atomically
 from kaninterp.core.errors import ReportWriteError
 
 from .blocks import Document

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import safetensors
 import torch
 from safetensors.torch import save
 
+from kaninterp.core.disk import write_atomically
 from kaninterp.core.errors import FileFormatError, InputError, StateError
 from kaninterp.training.tree import packed, unpacked
 
@@ -56,16 +56,7 @@ class Checkpoint:
             "fingerprint": json.dumps(self.fingerprint),
             "structure": json.dumps(structure),
         }
-        handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".tmp", dir=self.path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(save(tensors, metadata))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, self.path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_atomically(self.path, save(tensors, metadata))
 
     def load(self) -> dict[str, Any] | None:
         """Read the state; None if there is no file yet.

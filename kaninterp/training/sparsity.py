@@ -259,13 +259,20 @@ def check_possible(sparsity: Sparsity, heads: tuple[KANHead, ...], raw: RawColum
     frozen = [
         entry.path or "the model itself"
         for entry, module in raw.readers
-        if not any(parameter.requires_grad for parameter in module.parameters())
+        if not all(parameter.requires_grad for name, parameter in module.named_parameters() if _reads(name))
     ]
     if sparsity.inputs > 0 and frozen:
         raise ModelError(
             f"sparsity: inputs={sparsity.inputs} shrinks the weights that read raw columns, and those of "
             f"{', '.join(frozen)} are frozen (requires_grad=False). Unfreeze them or pass Sparsity(inputs=0, ...)."
         )
+
+
+def _reads(name: str) -> bool:
+    """Whether a parameter of a reader holds input weights: not a bias, not a recurrent weight, not a later layer."""
+    later = name.startswith("layers.") and not name.startswith("layers.0.")
+    recurrent = name.startswith(("weight_hh", "weight_hr")) or (name.startswith("weight_ih_l") and name[11] != "0")
+    return "weight" in name and not later and not recurrent
 
 
 def _root_sizes(module: nn.Module, entry: Entry) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from kaninterp.core.errors import FileFormatError, InputTypeError, NamesError
+from kaninterp.core.errors import FileFormatError, InputError, InputTypeError, KanInterpError, NamesError
 from kaninterp.nn.files import METADATA_KEY, load_head, save_head
 from kaninterp.nn.head import KANHead
 from kaninterp.nn.surgery import prune_head
@@ -224,3 +224,18 @@ def test_every_cut_short_file_is_refused(tmp_path):
         path.write_bytes(whole[:length])
         with pytest.raises(FileFormatError):
             load_head(path)
+
+
+def test_files_and_devices_that_are_not_there(tmp_path):
+    made = KANHead(2, 1)
+    for act in (
+        lambda: save_head(made, tmp_path / "missing" / "head.safetensors"),
+        lambda: load_head(tmp_path / "head.safetensors"),
+        lambda: load_head(tmp_path),
+    ):
+        with pytest.raises(FileNotFoundError) as caught:
+            act()
+        assert isinstance(caught.value, KanInterpError)
+    save_head(made, tmp_path / "head.safetensors")
+    with pytest.raises(InputError, match="bogus"):
+        load_head(tmp_path / "head.safetensors", device="bogus")

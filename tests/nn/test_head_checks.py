@@ -21,3 +21,9 @@ def test_widths_of_numpy_are_plain_integers_afterwards():
     head = KANHead(np.int64(4), np.int64(1), np.array([2]))
     assert head.widths == (4, 2, 1)
     assert all(type(width) is int for width in (head.in_features, head.out_features, *head.config["hidden"]))
+
+
+@pytest.mark.parametrize("wrong", [{"hidden": None}, {"domain": (1, 2, 3)}, {"select": [0.5]}, {"domain": "ab"}])
+def test_values_that_would_be_misread_are_refused(wrong):
+    with pytest.raises(KanInterpError):
+        KANHead(3, 1, **wrong)

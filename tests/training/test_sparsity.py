@@ -240,3 +240,13 @@ def test_a_frozen_reader_is_not_shrunk_behind_the_users_back():
     with pytest.raises(ModelError, match="frozen"):
         fit(model, (torch.randn(40, 3), torch.randn(40)), epochs=2, sparsity=Sparsity(), progress=False)
     assert torch.equal(model[0].weight, before)
+
+
+def test_a_frozen_input_weight_beside_a_trainable_bias_is_refused():
+    model = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), KANHead(6, 1))
+    model[0].weight.requires_grad_(False)
+    before = model[0].weight.clone()
+    x = torch.randn(64, 4)
+    with pytest.raises(ModelError, match="frozen"):
+        fit(model, (x, x[:, :1]), epochs=2, sparsity=Sparsity(), progress=False)
+    assert torch.equal(model[0].weight, before)
