@@ -76,7 +76,8 @@ def save_head(
 
     Examples
     --------
-    >>>     >>> from pathlib import Path
+    >>> import tempfile
+    >>> from pathlib import Path
     >>> head = KANHead(2, 1, input_names=("temp", "wind"))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_head(head, Path(folder) / "head.safetensors", output_names=["load"])

@@ -143,7 +143,7 @@ def mixes(spec: SplineSpec, dtype: torch.dtype) -> tuple[tuple[Mix, ...], tuple[
             values[m, 1] += slope
             values[-1 - m, -1] -= slope
     slopes = _matrix(spec, [polynomial.polyder(piece) for piece in pieces])
-    return _blocks(values, spec, dtype), _blocks(slopes, spec, dtype)
+    return _blocks(values, spec, dtype), _blocks(slopes, spec, dtype) if spec.order > 1 else ()
 
 
 def _pieces(order: int) -> list[NDArray[Any]]:

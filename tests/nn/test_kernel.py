@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from kaninterp.nn import chunked, kernel
 from kaninterp.nn.domain import uniform_knots
 from kaninterp.nn.kernel import spline_linear
+from kaninterp.nn.layer import KANLayer
 from kaninterp.nn.planes import SplineSpec, place, planes, slope_planes
 
 ORDERS = range(1, 6)
@@ -228,3 +229,11 @@ def test_retained_graph_and_checkpoint(always_chunks):
     )
     again.square().sum().backward()
     torch.testing.assert_close(weight.grad, first)
+
+
+@pytest.mark.parametrize(("order", "grid"), list(itertools.product(ORDERS, (1, 16, 33))))
+def test_any_grid_fits_into_the_blocks(order, grid, always_chunks):
+    layer = KANLayer(2, 3, grid=grid, order=order, dtype=torch.float64).eval()
+    x = torch.linspace(-1.5, 1.5, 60, dtype=torch.float64).reshape(30, 2)
+    plain = torch.einsum("nmi,omi->no", layer.basis(x), layer.weight) + layer.bias
+    torch.testing.assert_close(layer(x), plain, atol=1e-10, rtol=1e-10)
