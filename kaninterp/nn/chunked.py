@@ -27,6 +27,10 @@ CHUNK_VALUES = 2**17
 """Plane values per chunk (0.5 MB of float32), so that planes and their gradients fit the second-level cache of a
 core. Up to 2^19 the time per value changes by less than 10 %."""
 
+SHARED = 8
+"""Chunks and ramps are this many times larger if threads share the work. Every operation then ends with all threads
+waiting for the slowest; on a busy machine a wait can take milliseconds, so there should be few."""
+
 LEAST_ROWS = 256
 """Rows per chunk, at least: below, the matrix product spends its time on packing the weight."""
 
@@ -90,12 +94,12 @@ _kept = _Kept()
 
 def _chunk(rows: int, x: Tensor, n_out: int, spec: SplineSpec) -> _Chunk:
     """Uninitialised buffers for some rows; the same as last time if the sizes are."""
-    key = (rows, x.shape[1], n_out, x.dtype, spec)
+    width = x.shape[1]
+    points = rows * _inputs_at_once(rows, width)
+    key = (rows, width, points, n_out, x.dtype, spec)
     found = _kept.chunks.get(key)
     if found is not None:
         return found
-    width = x.shape[1]
-    points = rows * _inputs_at_once(rows, width)
     planes_shape = (spec.size + 1, width, rows)
     tables = ((ramp_count(spec), points), (spec.size, points))
     shapes = ((width, rows), (width, rows), (n_out, rows), planes_shape, planes_shape, *tables)
@@ -121,12 +125,16 @@ def _block(count: int, dtype: torch.dtype) -> Tensor:
 
 
 def _inputs_at_once(rows: int, width: int) -> int:
-    return max(1, min(RAMP_POINTS // max(rows, 1), width))
+    return max(1, min(_shared(RAMP_POINTS) // max(rows, 1), width))
+
+
+def _shared(size: int) -> int:
+    return size if torch.get_num_threads() == 1 else SHARED * size
 
 
 def _rows_per_chunk(x: Tensor, spec: SplineSpec) -> int:
     width = max(1, (spec.size + 1) * x.shape[1])
-    rows = max(CHUNK_VALUES // width, LEAST_ROWS)
+    rows = max(_shared(CHUNK_VALUES) // width, LEAST_ROWS)
     most = WORKSPACE_BYTES // (3 * x.element_size() * width)
     return max(1, min(rows, most, x.shape[0]))
 
