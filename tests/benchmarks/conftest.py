@@ -16,7 +16,7 @@ Job = Callable[[], object]
 
 
 def interleaved(
-    jobs: Mapping[str, Job], *, unit: str, rounds: int = 15, budget: float = 8.0
+    jobs: Mapping[str, Job], *, unit: str, rounds: int = 15, budget: float = 3.0
 ) -> dict[str, tuple[float, float]]:
     """Median ratio to the unit and median seconds, per contestant; stops after the budget but not before 5 rounds."""
     for job in jobs.values():

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from kaninterp.nn.layer import KANLayer
 
 GRID, ORDER = 5, 3
-PYKAN_LIMIT = 2**24
-"""pykan keeps arrays of (batch, out, in); beyond this many values it only fills the memory."""
+PYKAN_LIMIT = 2**22
+"""pykan keeps arrays of (batch, out, in); beyond this many values one of its steps takes longer than all others."""
 
 
 class DenseDeBoor(nn.Module):
