@@ -12,7 +12,7 @@ from .errors import ShapeError
 from .frozen import same
 from .tables import EdgeTable, NodeTable, RangeTable, RawTable
 
-__all__ = ["LayerTrace", "ModelCard", "Trace"]
+__all__ = ["LayerTrace", "ModelCard", "Trace", "merge_layers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -125,15 +125,7 @@ class Trace:
             )
         if (self.raw is None) != (other.raw is None):
             raise ShapeError("cannot merge a trace with raw columns and one without; trace both in the same way")
-        mine, theirs = self.nodes, other.nodes
-        layers = tuple(
-            LayerTrace(
-                inputs=a.inputs.merge(b.inputs),
-                ranges=a.ranges.merge(b.ranges),
-                edges=a.edges.merge(b.edges, (mine[i].mean, theirs[i].mean), (mine[i + 1].mean, theirs[i + 1].mean)),
-            )
-            for i, (a, b) in enumerate(zip(self.layers, other.layers, strict=True))
-        )
+        layers = merge_layers(self.layers, other.layers, (self.outputs, other.outputs))
         return Trace(
             layers=layers,
             outputs=self.outputs.merge(other.outputs),
@@ -161,3 +153,19 @@ class Trace:
         widths = ", ".join(map(str, self.card.widths))
         edges = sum(int(np.count_nonzero(layer.edges.alive)) for layer in self.layers)
         return f"Trace({self.card.model}, widths=[{widths}], edges={edges}, rows={self.rows}, data={self.data!r})"
+
+
+def merge_layers(
+    left: tuple[LayerTrace, ...], right: tuple[LayerTrace, ...], outputs: tuple[NodeTable, NodeTable]
+) -> tuple[LayerTrace, ...]:
+    """Layers over the rows of both sides; ``outputs`` are the tables of each side's outputs."""
+    mine = [*(layer.inputs.mean for layer in left), outputs[0].mean]
+    theirs = [*(layer.inputs.mean for layer in right), outputs[1].mean]
+    return tuple(
+        LayerTrace(
+            inputs=a.inputs.merge(b.inputs),
+            ranges=a.ranges.merge(b.ranges),
+            edges=a.edges.merge(b.edges, (mine[i], theirs[i]), (mine[i + 1], theirs[i + 1])),
+        )
+        for i, (a, b) in enumerate(zip(left, right, strict=True))
+    )

@@ -15,7 +15,7 @@ from kaninterp.core import ModelCard, NodeTable, Trace
 from kaninterp.core.errors import DataError, ModelError
 from kaninterp.core.names import check_names
 from kaninterp.core.tables import RawTable
-from kaninterp.core.trace import LayerTrace
+from kaninterp.core.trace import LayerTrace, merge_layers
 from kaninterp.data import Batch, Batches, as_batches, placement
 from kaninterp.measure.accumulate import Curves, layer_block, raw_block
 from kaninterp.measure.host import Columns, run, untouched
@@ -144,8 +144,10 @@ def _traced(model: nn.Module, view: ModelView, batches: Batches, names: tuple[st
             check_view(view, first)
         for rows in torch.split(head_inputs, _block_rows(view)):
             block, out = _block(view, curves, rows)
-            layers = block if layers is None else _merged(layers, block, (outputs, out))
-            outputs = out if outputs is None else outputs.merge(out)
+            if layers is None or outputs is None:
+                layers, outputs = block, out
+            else:
+                layers, outputs = merge_layers(layers, block, (outputs, out)), outputs.merge(out)
         if columns is not None:
             part = raw_block(columns.values(batch), columns.names)
             raw = part if raw is None else raw.merge(part)
@@ -178,23 +180,6 @@ def _block(view: ModelView, curves: tuple[Curves, ...], rows: Tensor) -> tuple[t
         for layer, curve, x, y in zip(view.layers, curves, values[:-1], values[1:], strict=True)
     )
     return layers, NodeTable.of(values[-1].detach().cpu().double().numpy())
-
-
-def _merged(
-    left: tuple[LayerTrace, ...], right: tuple[LayerTrace, ...], outputs: tuple[NodeTable | None, NodeTable]
-) -> tuple[LayerTrace, ...]:
-    before, after = outputs
-    assert before is not None  # noqa: S101 - set together with the layers
-    mine = [*(layer.inputs.mean for layer in left), before.mean]
-    theirs = [*(layer.inputs.mean for layer in right), after.mean]
-    return tuple(
-        LayerTrace(
-            inputs=a.inputs.merge(b.inputs),
-            ranges=a.ranges.merge(b.ranges),
-            edges=a.edges.merge(b.edges, (mine[i], theirs[i]), (mine[i + 1], theirs[i + 1])),
-        )
-        for i, (a, b) in enumerate(zip(left, right, strict=True))
-    )
 
 
 def _block_rows(view: ModelView) -> int:
