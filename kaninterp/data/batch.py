@@ -45,6 +45,16 @@ class Batch:
         """Number of rows."""
         return int(self.inputs[0].shape[0])
 
+    @property
+    def places(self) -> tuple[int | str, ...]:
+        """How the model's forward knows each tensor: by position, or by key."""
+        return tuple(range(len(self.inputs))) if self.keys is None else self.keys
+
+    @property
+    def arguments(self) -> tuple[Tensor, ...] | dict[str, Tensor]:
+        """The tensors as a tuple of positional inputs, or as a dict by key."""
+        return self.inputs if self.keys is None else dict(zip(self.keys, self.inputs, strict=True))
+
     def call(self, model: Callable[..., Any]) -> Any:
         """Run `model(*inputs)`, or `model(**inputs)` when the tensors have keys."""
         if self.keys is None:

@@ -6,7 +6,7 @@ Breiman (2001) for permutation importance; Jansen (1999) for the share of a node
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,15 +17,15 @@ from tqdm import tqdm
 
 from kaninterp.adapters import ModelView, as_view
 from kaninterp.core import InputAblation, ModelError, SurvivalCurve
-from kaninterp.core.errors import DataError
 from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.data import Batch, Batches, check_seed, preserved_rng
 from kaninterp.measure.bootstrap import BlockBootstrap, block_length
 from kaninterp.measure.host import Columns, run, untouched
+from kaninterp.measure.losses import Loss, row_losses
 from kaninterp.measure.tracing import PROGRESS_DELAY, prepared
-from kaninterp.nn import column_norms, entries, resolve_loss
+from kaninterp.nn import column_norms, entries
 
-__all__ = ["Rows", "ablate", "held_rows", "row_losses"]
+__all__ = ["Rows", "ablate", "held_rows"]
 
 DEFAULT_ROWS = 2000
 """Rows evaluated, evenly spaced over the data; the interval says what they are worth."""
@@ -79,7 +79,7 @@ def ablate(
     data: Any,
     *,
     target: Any = None,
-    loss: str | Callable[[Tensor, Tensor], Tensor] | None = None,
+    loss: Loss = None,
     feature_names: Sequence[str] | None = None,
     path: str | None = None,
     rows: int = DEFAULT_ROWS,
@@ -152,17 +152,15 @@ class _Probe:
         view: ModelView,
         held: Rows,
         *,
-        loss: str | Callable[[Tensor, Tensor], Tensor] | None,
+        loss: Loss,
         rng: np.random.Generator,
         repeats: int,
     ) -> None:
         self.model, self.view, self.held = model, view, held
-        target = held.batch.target
-        self.loss_name = "output change" if target is None else loss_name(loss, target)
-        self._row_loss = None if target is None else resolve_loss(loss)
         self.orders = [torch.from_numpy(_derangement(held.n, rng)) for _ in range(repeats)]
-        self.output, self.nodes = self._run(held.batch)
-        self.base = self._losses(self.output)
+        output, self.nodes = self._run(held.batch)
+        self._losses, self.loss_name = row_losses(loss, held.batch.target, output)
+        self.base = self._losses(output)
 
     def shuffled(self, columns: Sequence[int]) -> tuple[Array, list[Array]]:
         """Per-row rise of the loss, and per node the mean squared change, averaged over the shuffles."""
@@ -182,43 +180,6 @@ class _Probe:
             outputs.append(output)
             heads.append(head)
         return torch.cat(outputs), self.view.activations(torch.cat(heads))
-
-    def _losses(self, output: Tensor) -> Array:
-        target = self.held.batch.target
-        if self._row_loss is None or target is None:
-            spread = self.output.double().var(0, unbiased=False).clamp(min=torch.finfo(torch.float64).tiny)
-            change = (output.double() - self.output.double()) ** 2 / spread
-            return _checked_losses(change.flatten(1).mean(1), output, self.loss_name)
-        return _checked_losses(self._row_loss(output, target), output, self.loss_name)
-
-
-def _checked_losses(values: Tensor, output: Tensor, name: str) -> Array:
-    """Losses as float64, refused where they are no numbers: intervals of infinity would say nothing."""
-    finite = values.isfinite()
-    if not bool(finite.all()):
-        raise DataError(
-            f"the loss ({name}) is not finite on {int((~finite).sum())} of {len(values)} rows, where outputs reach "
-            f"{float(output.detach().abs().max()):.3g}; standardize the data and train on them, or use float64"
-        )
-    array: Array = values.detach().double().cpu().numpy()
-    return array
-
-
-def row_losses(output: Tensor, target: Tensor, loss: str | Callable[[Tensor, Tensor], Tensor] | None) -> Array:
-    """Loss of each row as float64, shape (rows,)."""
-    values: Array = resolve_loss(loss)(output, target).detach().double().cpu().numpy()
-    return values
-
-
-def loss_name(loss: str | Callable[[Tensor, Tensor], Tensor] | None, target: Tensor) -> str:
-    """How to call a loss in a report."""
-    if isinstance(loss, str):
-        return loss
-    if loss is not None:
-        return str(getattr(loss, "__name__", type(loss).__name__))
-    if target.is_floating_point():
-        return "mse"
-    return "bce" if target.dtype == torch.bool else "cross_entropy"
 
 
 def _one_by_one(probe: _Probe, reads: BoolArray, progress: bool) -> tuple[Array, tuple[Array, ...]]:
@@ -258,9 +219,8 @@ def _curve(probe: _Probe, boot: BlockBootstrap, rise: Array, reads: BoolArray, p
 def _readers(model: nn.Module, held: Rows) -> tuple[BoolArray, Array]:
     """Which columns the model can read at all, and the norm of their first weights (NaN: cannot tell)."""
     few = held.batch.rows(slice(0, 4))
-    inputs = few.inputs if few.keys is None else dict(zip(few.keys, few.inputs, strict=True))
-    found = entries(model, inputs)
-    keys: list[int | str] = list(range(len(few.inputs))) if few.keys is None else list(few.keys)
+    found = entries(model, few.arguments)
+    keys = few.places
     squares = np.zeros(len(held.columns.places))
     known = np.ones(len(squares), dtype=bool)
     for number, (which, position) in enumerate(held.columns.places):

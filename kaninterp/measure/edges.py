@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from kaninterp.adapters import ModelView, as_view
 from kaninterp.core import EdgeAblation
 from kaninterp.core.frozen import Array
-from kaninterp.measure.ablation import held_rows, loss_name
+from kaninterp.measure.ablation import held_rows
 from kaninterp.measure.host import run, untouched
+from kaninterp.measure.losses import Loss, row_losses
 from kaninterp.measure.tracing import prepared
-from kaninterp.nn import resolve_loss
 
 __all__ = ["ablate_edges"]
 
@@ -24,7 +24,7 @@ EDGE_ROWS = 512
 MAX_EDGES = 4096
 """Edges measured at most, strongest first."""
 
-RowLoss = Callable[[Tensor], Tensor]
+RowLoss = Callable[[Tensor], Array]
 
 
 def ablate_edges(
@@ -32,7 +32,7 @@ def ablate_edges(
     data: Any,
     *,
     target: Any = None,
-    loss: str | Callable[[Tensor, Tensor], Tensor] | None = None,
+    loss: Loss = None,
     feature_names: Sequence[str] | None = None,
     path: str | None = None,
     rows: int = EDGE_ROWS,
@@ -61,23 +61,18 @@ def ablate_edges(
         output, head = run(model, view, held.batch)
         nodes = view.activations(head)
         score, name = _score(output, nodes[-1], held.batch.target, loss)
-        base = float(score(nodes[-1]).double().mean())
+        base = float(score(nodes[-1]).mean())
         change = tuple(_layer_changes(view, depth, nodes, score, base) for depth in range(len(view.layers)))
     return EdgeAblation(loss=name, rows=held.n, base=base, change=change)
 
 
-def _score(output: Tensor, head_output: Tensor, target: Tensor | None, loss: Any) -> tuple[RowLoss, str]:
+def _score(output: Tensor, head_output: Tensor, target: Tensor | None, loss: Loss) -> tuple[RowLoss, str]:
     """Loss as a function of the head's outputs, where the model returns just these."""
     is_output = output.numel() == head_output.numel() and torch.equal(output.reshape(head_output.shape), head_output)
-    if target is not None and is_output:
-        rows = resolve_loss(loss)
-        return (lambda y: rows(y.reshape(output.shape), target)), loss_name(loss, target)
-    spread = head_output.double().var(0, unbiased=False).clamp(min=torch.finfo(torch.float64).tiny)
-
-    def change(y: Tensor) -> Tensor:
-        return ((y - head_output).double() ** 2 / spread).mean(1)
-
-    return change, "output change"
+    if target is None or not is_output:
+        return row_losses(loss, None, head_output)
+    losses, name = row_losses(loss, target, output)
+    return (lambda y: losses(y.reshape(output.shape))), name
 
 
 def _layer_changes(view: ModelView, depth: int, nodes: tuple[Tensor, ...], score: RowLoss, base: float) -> Array:
@@ -94,5 +89,5 @@ def _layer_changes(view: ModelView, depth: int, nodes: tuple[Tensor, ...], score
         values[:, dst] += edges[:, dst, src].mean() - edges[:, dst, src]
         for above in view.layers[depth + 1 :]:
             values = above(values)
-        result[dst, src] = float(score(values).double().mean()) - base
+        result[dst, src] = float(score(values).mean()) - base
     return result

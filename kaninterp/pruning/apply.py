@@ -71,7 +71,7 @@ def prune(
         new = prune_model(model, view.path, keep, constants, compact=compact)
         return new, outcome(view, as_view(new, view.path), plan, model, new)
     batch, columns = _example(model, plan, example)
-    inputs = _inputs(batch)
+    inputs = batch.arguments
     _check_runs(model, batch, made_up=example is None)
     found = entries(model, inputs)
     kept, dropped, fill = _by_input(batch, columns, plan)
@@ -123,15 +123,11 @@ def _check_runs(model: nn.Module, batch: Batch, *, made_up: bool) -> None:
         raise ModelError(f"{error}; prune() made these inputs up, pass rows of your data as example=...") from error
 
 
-def _inputs(batch: Batch) -> Any:
-    return batch.inputs if batch.keys is None else dict(zip(batch.keys, batch.inputs, strict=True))
-
-
 def _by_input(
     batch: Batch, columns: Columns, plan: PrunePlan
 ) -> tuple[dict[Key, list[int]], dict[Key, list[int]], dict[Key, Tensor]]:
     """Kept and dropped columns, and what stands in for the dropped, per input tensor of the model."""
-    keys: list[Key] = list(range(len(batch.inputs))) if batch.keys is None else list(batch.keys)
+    keys = batch.places
     kept: dict[Key, list[int]] = {}
     dropped: dict[Key, list[int]] = {}
     fill: dict[Key, Tensor] = {}

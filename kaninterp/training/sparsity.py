@@ -50,7 +50,7 @@ class RawColumns:
 
     def __init__(self, model: nn.Module, batch: Batch, widths: tuple[int, ...]) -> None:
         few = batch.rows(slice(0, 4))
-        inputs = few.inputs if few.keys is None else dict(zip(few.keys, few.inputs, strict=True))
+        inputs = few.arguments
         self.found: tuple[Entry, ...] = ()
         if any(x.is_floating_point() for x in few.inputs):
             self.found = entries(model, inputs)
