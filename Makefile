@@ -44,7 +44,7 @@ check-slow: $(VENV)/dev
 	$(BIN)/python -m pytest -m slow
 
 bench: $(VENV)/peers
-	$(BIN)/python -m pytest tests/benchmarks --ignore=nothing -q -s -p no:xdist
+	$(BIN)/python -m pytest tests/benchmarks -q -s -p no:xdist
 
 browser:
 	command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq chromium)
