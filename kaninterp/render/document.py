@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from kaninterp.analysis.answers import Answer
 from kaninterp.analysis.bundle import Analysis
 from kaninterp.core.evidence import PruneCost
 
 from .blocks import Document, Section
-from .material import AnswerLike, Material
+from .material import Material
 from .sections.answer import answer_section
 from .sections.findings import findings_section
 from .sections.glossary import glossary_section
@@ -38,7 +39,7 @@ def document(
     analysis: Analysis,
     *,
     cost: PruneCost | None = None,
-    answers: Iterable[AnswerLike] = (),
+    answers: Iterable[Answer] = (),
     title: str = TITLE,
     options: tuple[tuple[str, str], ...] = (),
     call: str = "",

@@ -3,37 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
+from kaninterp.analysis.answers import Answer
 from kaninterp.analysis.bundle import Analysis
 from kaninterp.analysis.places import raw_columns
 from kaninterp.core.evidence import PruneCost
 
-__all__ = ["AnswerLike", "Material"]
-
-
-class AnswerLike(Protocol):
-    """An answered question, as `kaninterp.analysis` makes it."""
-
-    @property
-    def question(self) -> str:
-        """One of the five questions."""
-        ...
-
-    @property
-    def answer(self) -> str:
-        """The answer for this model."""
-        ...
-
-    @property
-    def evidence(self) -> tuple[str, ...]:
-        """The numbers behind it, one statement each."""
-        ...
-
-    @property
-    def section(self) -> str:
-        """Section of the report with more."""
-        ...
+__all__ = ["Material"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,7 +22,7 @@ class Material:
         Conclusions and the evidence behind them.
     cost : PruneCost or None
         Price of the plan, measured on held-out rows.
-    answers : tuple of AnswerLike
+    answers : tuple of Answer
         The five questions.
     options, versions : tuple of (str, str)
         What the report was made with.
@@ -56,7 +32,7 @@ class Material:
 
     analysis: Analysis
     cost: PruneCost | None
-    answers: tuple[AnswerLike, ...]
+    answers: tuple[Answer, ...]
     options: tuple[tuple[str, str], ...]
     call: str
     versions: tuple[tuple[str, str], ...]

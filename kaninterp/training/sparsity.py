@@ -50,14 +50,12 @@ class RawColumns:
 
     def __init__(self, model: nn.Module, batch: Batch, widths: tuple[int, ...]) -> None:
         few = batch.rows(slice(0, 4))
-        inputs = few.arguments
         self.found: tuple[Entry, ...] = ()
         if any(x.is_floating_point() for x in few.inputs):
-            self.found = entries(model, inputs)
+            self.found = entries(model, few.arguments)
         self.readers = tuple((e, model.get_submodule(e.path)) for e in self.found if e.kind != OTHER)
-        keys: tuple[int | str, ...] = few.keys or tuple(range(len(few.inputs)))
         starts = [sum(widths[:k]) for k in range(len(widths))]
-        self._start: dict[int | str, int] = dict(zip(keys, starts, strict=True))
+        self._start: dict[int | str, int] = dict(zip(few.places, starts, strict=True))
         self._total = sum(widths)
         self._opaque = torch.ones(self._total, dtype=torch.bool)
         for entry in self.found:
