@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kaninterp.core.errors import ShapeError
-from kaninterp.core.evidence import InputAblation, SurvivalCurve
+from kaninterp.core.evidence import OUTPUT_CHANGE, InputAblation, SurvivalCurve
 from kaninterp.core.findings import Survival, Verdict
 from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.mask import EdgeMask
@@ -21,9 +21,6 @@ from .survival import ALPHA, ALPHA_TENTATIVE, FLOOR, FLOOR_TENTATIVE, Need, meas
 from .wording import counted, listed, number, percent, range_words, shown
 
 __all__ = ["SCORE_KEEP", "SCORE_NULL", "input_verdicts"]
-
-NO_LOSS = "output change"
-"""What `InputAblation.loss` says when there was no target."""
 
 STILL_USED = 0.01
 """Share of an output's variance from which the text of a column of noise says that the model uses it."""
@@ -136,7 +133,7 @@ def _by_size(evidence: _Evidence, i: int) -> _Words:
     ablation, curve, need = evidence.ablation, evidence.curve, evidence.need
     share, corrected, plain = need.share[i], need.p_holm[i], need.p_value[i]
     measured = _measured(ablation, need, i)
-    if ablation.loss == NO_LOSS:
+    if ablation.loss == OUTPUT_CHANGE:
         return _by_use(measured, float(share))
     if corrected < ALPHA and share > FLOOR:
         return _Words("keep", "needed", measured)
@@ -185,7 +182,7 @@ def _still_used(ablation: InputAblation, i: int) -> str:
 
 
 def _loss_words(loss: str) -> str:
-    return "squared change of the outputs" if loss == NO_LOSS else f"loss ({loss})"
+    return "squared change of the outputs" if loss == OUTPUT_CHANGE else f"loss ({loss})"
 
 
 def _p(value: float) -> str:

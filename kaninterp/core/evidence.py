@@ -11,7 +11,18 @@ from dataclasses import dataclass
 from . import archive
 from .frozen import Array, BoolArray, IntArray, bools, floats, integers
 
-__all__ = ["EdgeAblation", "Estimate", "InputAblation", "InputAttribution", "PruneCost", "SurvivalCurve"]
+__all__ = [
+    "OUTPUT_CHANGE",
+    "EdgeAblation",
+    "Estimate",
+    "InputAblation",
+    "InputAttribution",
+    "PruneCost",
+    "SurvivalCurve",
+]
+
+OUTPUT_CHANGE = "output change"
+"""Name of the loss where there is no target: mean squared change in units of the outputs' variance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

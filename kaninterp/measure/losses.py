@@ -8,15 +8,13 @@ import torch
 from torch import Tensor
 
 from kaninterp.core.errors import DataError
+from kaninterp.core.evidence import OUTPUT_CHANGE
 from kaninterp.core.frozen import Array
 from kaninterp.nn import resolve_loss
 
-__all__ = ["OUTPUT_CHANGE", "Loss", "row_losses"]
+__all__ = ["Loss", "row_losses"]
 
 Loss = str | Callable[[Tensor, Tensor], Tensor] | None
-
-OUTPUT_CHANGE = "output change"
-"""Name of the loss where there is no target: mean squared change in units of the outputs' variance."""
 
 
 def row_losses(loss: Loss, target: Tensor | None, intact: Tensor) -> tuple[Callable[[Tensor], Array], str]:

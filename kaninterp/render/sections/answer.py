@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from kaninterp.analysis.rank import spearman
-from kaninterp.core.evidence import Estimate, PruneCost
+from kaninterp.core.evidence import OUTPUT_CHANGE, Estimate, PruneCost
 from kaninterp.render.blocks import AnswerBox, Block, Check, Question, Questions, Section, SizeChange
 from kaninterp.render.cells import Name, Whisker
 from kaninterp.render.material import Material
@@ -52,7 +52,7 @@ def _box(material: Material) -> AnswerBox:
     cost, ablation = material.cost, material.analysis.ablation
     names = {kind: _names(material, kind) for kind in ("keep", "tentative", "drop")}
     loss, rows = (cost.loss, cost.rows) if cost else (ablation.loss, ablation.rows) if ablation else ("", 0)
-    before = cost.before if cost else ablation.base if ablation and ablation.loss != "output change" else None
+    before = cost.before if cost else ablation.base if ablation and ablation.loss != OUTPUT_CHANGE else None
     return AnswerBox(
         headline=_headline(material),
         price=_price(material),

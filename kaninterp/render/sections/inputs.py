@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kaninterp.core.evidence import InputAblation, InputAttribution, SurvivalCurve
+from kaninterp.core.evidence import OUTPUT_CHANGE, InputAblation, InputAttribution, SurvivalCurve
 from kaninterp.core.findings import Verdict
 from kaninterp.render.blocks import Block, InputCard, InputCards, Paragraph, Section, SurvivalChart
 from kaninterp.render.cells import Badge, Bars, Cell, Name, Table, Whisker
@@ -130,7 +130,7 @@ def _overview(material: Material) -> Table:
             )
         )
     loss = ablation.loss if ablation is not None else "loss"
-    head = "#Change of the output" if loss == "output change" else f"#Rise of the {loss}"
+    head = "#Change of the output" if loss == OUTPUT_CHANGE else f"#Rise of the {loss}"
     left = len(ordered) - len(rows)
     return Table(
         id="inputs-table",
