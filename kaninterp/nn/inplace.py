@@ -7,8 +7,8 @@ it, so what a basis function gains in its cells adds up to its value:
 
 No sum cancels (the gains are below 1), no value is compared with a cell, and everything outside the domain stays
 constant by itself. The powers ``t_c^p`` (*ramps*) take a few passes over memory; a constant matrix turns them into
-planes, and another one into slopes, at the speed of a matrix product. Inputs are columns here, ``(in, n)``: then
-every pass runs over contiguous memory, whatever the widths.
+planes, and another one into slopes, at the speed of a matrix product. Points come last here, ``(ramps, n)``: every
+pass runs over contiguous memory, whatever the width of the layer.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from kaninterp.nn import chunked, kernel
+from kaninterp.nn import chunked, kernel, workspace
 from kaninterp.nn.domain import uniform_knots
 from kaninterp.nn.kernel import spline_linear
 from kaninterp.nn.layer import KANLayer
@@ -101,7 +101,7 @@ def test_gradient_of_the_gradient(outside, uniform, always_chunks):
 def test_large_inputs_take_several_chunks(outside):
     """Natural thresholds, float32, more rows than one chunk has."""
     spec = spec_of(outside=outside)
-    x, weight, bias, where = problem(spec, n=30_000, dtype=torch.float32)
+    x, weight, bias, where = problem(spec, n=100_000, dtype=torch.float32)
     assert x.shape[0] > 2 * chunked.CHUNK_VALUES // ((spec.size + 1) * N_IN)
     leaf = x.clone().requires_grad_()
     spline_linear(leaf, weight, bias, spec, where).sum().backward()
@@ -149,8 +149,8 @@ def test_nan_stays_nan_in_its_row_only(always_chunks):
 def test_kept_buffers_survive_inference_mode(always_chunks):
     spec = spec_of()
     x, weight, bias, where = problem(spec, n=33)
-    chunked._kept.blocks.clear()
-    chunked._kept.chunks.clear()
+    workspace.kept.blocks.clear()
+    workspace.kept.chunks.clear()
     with torch.inference_mode():
         first = spline_linear(x, weight, bias, spec, where).clone()
     torch.testing.assert_close(spline_linear(x, weight, bias, spec, where), first, atol=0, rtol=0)
@@ -160,17 +160,17 @@ def test_kept_buffers_survive_inference_mode(always_chunks):
 
 
 def test_a_thread_keeps_few_chunks_of_one_block(always_chunks):
-    chunked._kept.blocks.clear()
-    chunked._kept.chunks.clear()
+    workspace.kept.blocks.clear()
+    workspace.kept.chunks.clear()
     spec = spec_of()
-    x, weight, bias, where = problem(spec, n=2 * chunked.KEPT_CHUNKS)
+    x, weight, bias, where = problem(spec, n=2 * workspace.KEPT_CHUNKS)
     for n in range(1, len(x) + 1):
         whole = spline_linear(x[:n], weight, bias, spec, where)
     torch.testing.assert_close(whole, plain(x, weight, bias, spec, where))
-    assert 0 < len(chunked._kept.chunks) <= chunked.KEPT_CHUNKS
-    (block,) = chunked._kept.blocks.values()
+    assert 0 < len(workspace.kept.chunks) <= workspace.KEPT_CHUNKS
+    (block,) = workspace.kept.blocks.values()
     inside = block.untyped_storage().data_ptr()
-    assert {c.basis.untyped_storage().data_ptr() for c in chunked._kept.chunks.values()} == {inside}
+    assert {c.planes.untyped_storage().data_ptr() for c in workspace.kept.chunks.values()} == {inside}
 
 
 @pytest.mark.filterwarnings(TORCH_INTERNALS)
