@@ -67,7 +67,7 @@ def outcome(before: ModelView, after: ModelView, plan: PrunePlan, old: nn.Module
         widths=(before.widths, after.widths),
         edges=(masks[0].count, masks[1].count),
         nodes=(live_nodes(masks[0]), live_nodes(masks[1])),
-        parameters=(_size(old), _size(new)),
+        parameters=(parameter_count(old), parameter_count(new)),
         reasons=plan.reasons,
     )
 
@@ -77,5 +77,6 @@ def live_nodes(mask: EdgeMask) -> int:
     return int(sum(np.count_nonzero(nodes) for nodes in mask.nodes()))
 
 
-def _size(model: nn.Module) -> int:
+def parameter_count(model: nn.Module) -> int:
+    """Trainable numbers of a model."""
     return sum(int(parameter.numel()) for parameter in model.parameters())
