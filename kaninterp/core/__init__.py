@@ -19,10 +19,12 @@ from .evidence import EdgeAblation, Estimate, InputAblation, InputAttribution, P
 from .findings import Finding, Verdict
 from .mask import EdgeMask
 from .plan import PrunePlan, Reason
+from .probe import PROBE_KINDS, Probe
 from .tables import EdgeTable, NodeTable, RangeTable, RawTable
 from .trace import LayerTrace, ModelCard, Trace
 
 __all__ = [
+    "PROBE_KINDS",
     "DataError",
     "EdgeAblation",
     "EdgeMask",
@@ -43,6 +45,7 @@ __all__ = [
     "NamesError",
     "NodeTable",
     "PlanError",
+    "Probe",
     "PruneCost",
     "PrunePlan",
     "RangeTable",
