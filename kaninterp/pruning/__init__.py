@@ -2,8 +2,18 @@
 
 from kaninterp.pruning.apply import prune
 from kaninterp.pruning.cost import measure_cost
-from kaninterp.pruning.efficiency import Efficiency
+from kaninterp.pruning.efficiency import Efficiency, compare, measure_efficiencies, measure_efficiency
 from kaninterp.pruning.outcome import PruneReport
 from kaninterp.pruning.steps import PruneRun, PruneStep
 
-__all__ = ["Efficiency", "PruneReport", "PruneRun", "PruneStep", "measure_cost", "prune"]
+__all__ = [
+    "Efficiency",
+    "PruneReport",
+    "PruneRun",
+    "PruneStep",
+    "compare",
+    "measure_cost",
+    "measure_efficiencies",
+    "measure_efficiency",
+    "prune",
+]

@@ -2,62 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 from torch import nn
 
 from kaninterp.adapters import ModelView
 from kaninterp.core import EdgeMask, PrunePlan, Reason
+from kaninterp.core.pruned import PruneReport
 
-__all__ = ["PruneReport", "outcome"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PruneReport:
-    """What a pruning did.
-
-    Attributes
-    ----------
-    kept_inputs, dropped_inputs : tuple of str
-        Raw columns by name; both empty if the plan said nothing of them.
-    node_ids : tuple of tuple of int
-        Original index of every node that is left, per layer 0..L.
-    widths, edges, nodes, parameters
-        (before, after): nodes per layer, live edges, live nodes, trainable numbers of the whole model.
-    reasons : tuple of Reason
-        Why each edge, node or input went.
-    """
-
-    kept_inputs: tuple[str, ...]
-    dropped_inputs: tuple[str, ...]
-    node_ids: tuple[tuple[int, ...], ...]
-    widths: tuple[tuple[int, ...], tuple[int, ...]]
-    edges: tuple[int, int]
-    nodes: tuple[int, int]
-    parameters: tuple[int, int]
-    reasons: tuple[Reason, ...]
-
-    def to_json(self) -> str:
-        """The same as JSON, keys sorted."""
-        return json.dumps(asdict(self), sort_keys=True, indent=1, ensure_ascii=False)
-
-    def __str__(self) -> str:
-        sizes = (
-            f"edges {self.edges[0]} -> {self.edges[1]}, nodes {self.nodes[0]} -> {self.nodes[1]}, "
-            f"parameters {self.parameters[0]} -> {self.parameters[1]}, "
-            f"widths {list(self.widths[0])} -> {list(self.widths[1])}"
-        )
-        lines = [sizes]
-        if self.dropped_inputs:
-            total = len(self.kept_inputs) + len(self.dropped_inputs)
-            lines.append(f"inputs {total} -> {len(self.kept_inputs)}: dropped {', '.join(self.dropped_inputs)}")
-        return "\n".join(lines)
+__all__ = ["PruneReport", "live_nodes", "node_names", "outcome", "parameter_count"]
 
 
 def outcome(before: ModelView, after: ModelView, plan: PrunePlan, old: nn.Module, new: nn.Module) -> PruneReport:
-    """Compare a model with its pruned copy."""
+    """Compare a model with its pruned copy.
+
+    Parameters
+    ----------
+    before, after : ModelView
+        The KAN before and after.
+    plan : PrunePlan
+        What was carried out; its places are positions in ``before``.
+    old, new : nn.Module
+        The whole models.
+    """
     masks = [EdgeMask.of(layer.alive for layer in view.layers) for view in (before, after)]
     kept = tuple(name for name, keep in zip(plan.input_names, plan.inputs, strict=True) if keep)
     return PruneReport(
@@ -68,8 +37,29 @@ def outcome(before: ModelView, after: ModelView, plan: PrunePlan, old: nn.Module
         edges=(masks[0].count, masks[1].count),
         nodes=(live_nodes(masks[0]), live_nodes(masks[1])),
         parameters=(parameter_count(old), parameter_count(new)),
-        reasons=plan.reasons,
+        reasons=tuple(_in_original_numbers(plan.reasons, before.node_ids)),
+        input_ids=tuple(np.flatnonzero(plan.inputs).tolist()),
+        node_names=node_names(after, plan.input_names),
+        model=type(old).__name__,
     )
+
+
+def node_names(view: ModelView, columns: tuple[str, ...] = ()) -> tuple[tuple[str, ...], ...]:
+    """Name of every node of layers 0..L by its original number, as traces and graphs call it.
+
+    Parameters
+    ----------
+    view : ModelView
+        The KAN.
+    columns : tuple of str
+        Raw columns of the data, if the KAN may read them itself.
+    """
+    first, *hidden, last = view.node_ids
+    named = view.input_names or (columns if not view.path else ())
+    inputs = tuple(named[i] if i < len(named) else f"unit {i}" for i in first)
+    between = tuple(tuple(f"node {depth}.{i}" for i in ids) for depth, ids in enumerate(hidden, 1))
+    outputs = view.output_names or tuple(f"y{i}" for i in last)
+    return (inputs, *between, outputs)
 
 
 def live_nodes(mask: EdgeMask) -> int:
@@ -80,3 +70,16 @@ def live_nodes(mask: EdgeMask) -> int:
 def parameter_count(model: nn.Module) -> int:
     """Trainable numbers of a model."""
     return sum(int(parameter.numel()) for parameter in model.parameters())
+
+
+def _in_original_numbers(reasons: Iterable[Reason], ids: tuple[tuple[int, ...], ...]) -> Iterable[Reason]:
+    """Places in a head that was pruned before, in the numbers of the head it came from."""
+    for reason in reasons:
+        if reason.kind == "edge":
+            layer, dst, src = reason.place
+            yield replace(reason, place=(layer, ids[layer + 1][dst], ids[layer][src]))
+        elif reason.kind == "node":
+            layer, index = reason.place
+            yield replace(reason, place=(layer, ids[layer][index]))
+        else:
+            yield reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -12,7 +13,7 @@ from torch import nn
 from kaninterp.adapters import as_view
 from kaninterp.core import EdgeMask, Estimate
 from kaninterp.core.errors import InputError, InputTypeError
-from kaninterp.pruning.efficiency import Efficiency
+from kaninterp.core.pruned import Efficiency, StepLine
 from kaninterp.pruning.outcome import PruneReport, live_nodes, parameter_count
 
 __all__ = ["PruneRun", "PruneStep"]
@@ -132,22 +133,28 @@ class PruneRun:
         return replace(self, steps=self.steps[:-steps])
 
     @property
+    def lines(self) -> tuple[StepLine, ...]:
+        """The start and every step in numbers."""
+        start = PruneStep(number=0, label="start", model=self.start, losses=self.losses, efficiency=self.efficiency)
+        named = [step.report for step in self.steps if step.report is not None]
+        total = max((len(report.kept_inputs) + len(report.dropped_inputs) for report in named), default=0)
+        gone: set[str] = set()
+        lines = []
+        for step in (start, *self.steps):
+            gone |= set() if step.report is None else set(step.report.dropped_inputs)
+            lines.append(_line(step, self.path, total - len(gone) if total else None))
+        return tuple(lines)
+
+    @property
     def history(self) -> pd.DataFrame:
         """One row per step, the start as step 0.
 
         Columns: step, label, edges, nodes, inputs (raw columns kept; missing where no plan spoke of them), train,
         held_out, held_out_low, held_out_high, parameters, multiply_adds, latency_ms (missing where not measured).
         """
-        named = [step.report for step in self.steps if step.report is not None]
-        total = max((len(report.kept_inputs) + len(report.dropped_inputs) for report in named), default=0) or None
-        gone: set[str] = set()
-        start = PruneStep(number=0, label="start", model=self.start, losses=self.losses, efficiency=self.efficiency)
-        rows: list[dict[str, object]] = []
-        for step in (start, *self.steps):
-            gone |= set() if step.report is None else set(step.report.dropped_inputs)
-            rows.append({**_counts(step, self.path), "inputs": None if total is None else total - len(gone)})
-        table = pd.DataFrame(rows, columns=list(HISTORY))
-        return table.astype({"inputs": "Int64", "multiply_adds": "Int64"})
+        table = pd.DataFrame([_row(line) for line in self.lines], columns=list(HISTORY))
+        whole: pd.DataFrame = table.astype({"inputs": "Int64", "multiply_adds": "Int64", "latency_ms": "float64"})
+        return whole
 
 
 HISTORY = (
@@ -156,27 +163,45 @@ HISTORY = (
 )  # fmt: skip
 """Columns of `PruneRun.history`."""
 
+UNKNOWN = Estimate(value=math.nan, low=math.nan, high=math.nan)
 
-def _counts(step: PruneStep, path: str | None) -> dict[str, object]:
+
+def _line(step: PruneStep, path: str | None, inputs: int | None) -> StepLine:
     mask = EdgeMask.of(layer.alive for layer in as_view(step.model, path).layers)
-    held = step.losses.get("held_out")
     cost = step.efficiency
+    return StepLine(
+        step=step.number,
+        label=step.label,
+        edges=mask.count,
+        nodes=live_nodes(mask),
+        inputs=inputs,
+        parameters=parameter_count(step.model),
+        train=_estimate(step.losses.get("train")),
+        held_out=_estimate(step.losses.get("held_out")),
+        multiply_adds=None if cost is None else cost.multiply_adds,
+        latency_ms=None if cost is None else cost.latency_ms,
+    )
+
+
+def _estimate(loss: Estimate | float | None) -> Estimate | None:
+    if loss is None or isinstance(loss, Estimate):
+        return loss
+    return Estimate(value=float(loss), low=math.nan, high=math.nan)
+
+
+def _row(line: StepLine) -> dict[str, object]:
+    held = line.held_out or UNKNOWN
     return {
-        "step": step.number,
-        "label": step.label,
-        "edges": mask.count,
-        "nodes": live_nodes(mask),
-        "train": _value(step.losses.get("train")),
-        "held_out": _value(held),
-        "held_out_low": held.low if isinstance(held, Estimate) else float("nan"),
-        "held_out_high": held.high if isinstance(held, Estimate) else float("nan"),
-        "parameters": parameter_count(step.model),
-        "multiply_adds": None if cost is None else cost.multiply_adds,
-        "latency_ms": float("nan") if cost is None else cost.latency_ms,
+        "step": line.step,
+        "label": line.label,
+        "edges": line.edges,
+        "nodes": line.nodes,
+        "inputs": line.inputs,
+        "train": (line.train or UNKNOWN).value,
+        "held_out": held.value,
+        "held_out_low": held.low,
+        "held_out_high": held.high,
+        "parameters": line.parameters,
+        "multiply_adds": line.multiply_adds,
+        "latency_ms": line.latency_ms,
     }
-
-
-def _value(loss: Estimate | float | None) -> float:
-    if loss is None:
-        return float("nan")
-    return loss.value if isinstance(loss, Estimate) else float(loss)
