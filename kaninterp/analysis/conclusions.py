@@ -14,8 +14,9 @@ from .attribution import layer_scores, live_std
 from .bundle import Analysis, LayerScores
 from .findings import find
 from .inputs import with_verdicts
-from .plans import DEFAULT_RULE, PruneRule, keep_all
+from .plans import keep_all
 from .ranges import layer_ranges
+from .rules import DEFAULT_RULE, PruneRule
 from .straightness import layer_straightness
 from .verdicts import input_verdicts
 
@@ -44,8 +45,8 @@ def analyze(
     reference : Trace, optional
         Of the same model over other data, for drift.
     rule : callable, optional
-        One of `RULES` or your own ``(trace, scores) -> PrunePlan``. Default: `BudgetRule`. Verdicts on inputs are
-        added to whatever it decides.
+        One of `RULES` or your own ``(trace, scores, *, probe=None) -> PrunePlan``. Default: `BudgetRule`. Verdicts
+        on inputs are added to whatever it decides.
 
     Returns
     -------
