@@ -3,17 +3,25 @@
 from kaninterp.pruning.apply import prune
 from kaninterp.pruning.cost import measure_cost
 from kaninterp.pruning.efficiency import Efficiency, compare, measure_efficiencies, measure_efficiency
+from kaninterp.pruning.finetune import fine_tune
 from kaninterp.pruning.outcome import PruneReport
+from kaninterp.pruning.refit import Refit, refit
 from kaninterp.pruning.steps import PruneRun, PruneStep
+from kaninterp.pruning.transfer import transfer, transplant
 
 __all__ = [
     "Efficiency",
     "PruneReport",
     "PruneRun",
     "PruneStep",
+    "Refit",
     "compare",
+    "fine_tune",
     "measure_cost",
     "measure_efficiencies",
     "measure_efficiency",
     "prune",
+    "refit",
+    "transfer",
+    "transplant",
 ]
