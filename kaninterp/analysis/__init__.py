@@ -11,6 +11,7 @@ from .findings_inputs import column_shares
 from .graph import to_graph, to_mask
 from .graph_files import from_json, read_graphml, to_json, write_graphml
 from .inputs import with_verdicts
+from .manual import drop_inputs, keep_nodes, remove_edges, remove_nodes
 from .measures import LEVELS, MEASURES, Importance, Measure, measure_named, measured
 from .missing import CODES, DRAWING_LIMIT, Missing, edge_codes, missing_nodes
 from .places import node_key, raw_columns
@@ -81,6 +82,7 @@ __all__ = [
     "column_effects",
     "column_shares",
     "compact_widths",
+    "drop_inputs",
     "edge_codes",
     "edge_scores",
     "find",
@@ -88,6 +90,7 @@ __all__ = [
     "holm",
     "input_verdicts",
     "keep_all",
+    "keep_nodes",
     "lag_profile",
     "lag_words",
     "layer_ranges",
@@ -107,6 +110,8 @@ __all__ = [
     "raw_columns",
     "read_graphml",
     "remainders",
+    "remove_edges",
+    "remove_nodes",
     "rule_named",
     "score_named",
     "to_graph",
