@@ -72,6 +72,9 @@ class Fraction:
 class Budget:
     """Keep as much as costs no more than this; with several limits, as much as meets them all.
 
+    A compact head is smaller by whole nodes and inputs only: removing these (level "node", "input") meets a budget
+    with less damage than removing edges until nodes fall out.
+
     Attributes
     ----------
     parameters, multiply_adds : int or None
