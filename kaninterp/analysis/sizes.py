@@ -3,7 +3,7 @@
 A compact layer from s nodes to d nodes holds ``d s w`` weights and d biases, w weights per edge: ``grid + order``
 spline coefficients and a base weight for a `KANHead`. Its matrix product takes one multiplication with an addition
 per weight and row. Evaluating the basis of each node costs a further ``O(s w)`` per row, which shrinks along with the
-nodes and is not counted here; `kaninterp.pruning.measure_efficiency` counts all a whole model does.
+nodes and is not counted; `kaninterp.pruning.measure_efficiency` counts a whole model in the same way, by running it.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import kaninterp as ki
 from kaninterp.analysis.sizes import compact_widths, multiply_adds, parameters, weights_per_edge
 from kaninterp.core import EdgeMask, InputError, ShapeError
 from kaninterp.nn import prune_head
+from kaninterp.pruning import measure_efficiency
 from tests.traces import random_inputs, random_net
 
 
@@ -45,6 +46,15 @@ def test_a_trace_says_how_many_weights_an_edge_has():
     trace = ki.trace(head, torch.rand(50, 3))
     assert weights_per_edge(trace) == (10, 10)
     assert parameters(EdgeMask.full((3, 2, 1)), trace) == sum(p.numel() for p in head.parameters())
+
+
+def test_a_running_model_is_counted_in_the_same_way():
+    head = ki.KANHead(5, 2, (4,), grid=6)
+    keep = [np.ones((4, 5), bool), np.ones((2, 4), bool)]
+    keep[0][:, [1, 3]] = keep[1][:, 0] = False
+    cost = measure_efficiency(prune_head(head, keep)[0], torch.rand(8, 5), repeats=1)
+    mask = EdgeMask.of(keep)
+    assert (cost.parameters, cost.multiply_adds) == (parameters(mask, (10, 10)), multiply_adds(mask, (10, 10)))
 
 
 def test_other_heads_and_other_masks_are_refused():

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from kaninterp.analysis import (
     MEASURES,
     RULES,
+    SCOPES,
     Budget,
     BudgetRule,
     Count,
@@ -35,7 +36,7 @@ every_rule = pytest.mark.parametrize("rule", [rule for _, rule in RULES], ids=[n
 scored = {name: rule for name, rule in RULES if isinstance(rule, ScoreRule)}
 score_rules = pytest.mark.parametrize("rule", scored.values(), ids=scored)
 seeds = st.integers(0, 2**16)
-laws = settings(max_examples=20, deadline=None)
+laws = settings(max_examples=12, deadline=None)
 
 
 def faded(widths, seed):
@@ -114,6 +115,10 @@ def test_a_higher_threshold_keeps_no_more(rule, seed, pair):
         assert high.mask <= low.mask
 
 
+def scopes(rule):
+    return st.sampled_from([s for s in SCOPES if s != "output" or measure_named(rule.score).per_output])
+
+
 def amounts(draw, kind):
     """Two amounts of a kind, the one that removes less first."""
     if kind == "count":
@@ -130,16 +135,29 @@ def amounts(draw, kind):
 
 @score_rules
 @given(data=st.data(), seed=seeds, kind=st.sampled_from(["threshold", "count", "fraction", "budget"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_asking_for_less_keeps_a_subset(rule, data, seed, kind):
     """For every measure, level and scope: more asked, more gone; and if the harder is possible, so is the milder."""
     trace = faded(WIDTHS, seed).trace(random_inputs(4, 100))
-    scopes = ["global", "layer", "output"] if measure_named(rule.score).per_output else ["global", "layer"]
-    scope = data.draw(st.sampled_from(scopes))
+    scope = data.draw(scopes(rule))
     mild, hard = (attempt(replace(rule, amount=a, scope=scope), trace) for a in amounts(data.draw, kind))
     if hard is not None:
         assert mild is not None
         assert hard.mask <= mild.mask
+
+
+@score_rules
+@given(data=st.data(), seed=seeds, kind=st.sampled_from(["threshold", "count", "fraction", "budget"]))
+@laws
+def test_nobody_goes_who_scores_above_what_they_are_held_against(rule, data, seed, kind):
+    trace = random_net(WIDTHS, seed, dead=0.3).trace(random_inputs(4, 100))
+    scope = data.draw(
+        st.sampled_from(["global", "layer", "output"] if measure_named(rule.score).per_output else ["layer"])
+    )
+    plan = attempt(replace(rule, amount=amounts(data.draw, kind)[0], scope=scope), trace)
+    for reason in () if plan is None else plan.reasons:
+        if not reason.text.startswith("nothing that is kept"):
+            assert reason.score <= reason.threshold + 1e-12
 
 
 @score_rules

@@ -55,12 +55,12 @@ class Candidates:
         """The same as a closed mask."""
         return EdgeMask(layers=tuple(self.wanted(trace, kept))).closed()
 
-    def reasons(self, trace: Trace, kept: BoolArray, threshold: float, texts: list[str]) -> list[Reason]:
-        """Why each of the others goes; ``texts`` one per candidate."""
+    def reasons(self, trace: Trace, kept: BoolArray, bars: Array, texts: list[str]) -> list[Reason]:
+        """Why each of the others goes; ``bars`` (what it was held against) and ``texts`` one per candidate."""
         gone = np.flatnonzero(~kept)
         if self.level != "input":
             return [
-                reason(self.level, self.places[i].tolist(), texts[i], score=self.values[i], threshold=threshold)
+                reason(self.level, self.places[i].tolist(), texts[i], score=self.values[i], threshold=bars[i])
                 for i in gone
             ]
         columns = raw_columns(trace) or ()
@@ -68,10 +68,10 @@ class Candidates:
         for i in gone:
             src = int(self.places[i, 1])
             place = (columns[src],)
-            reasons.append(reason("input", place, texts[i], score=self.values[i], threshold=threshold))
+            reasons.append(reason("input", place, texts[i], score=self.values[i], threshold=bars[i]))
             text = f"its input {trace.node_name(0, src)} is dropped ({texts[i]})"
             readers = np.flatnonzero(trace.layers[0].edges.alive[:, src]).tolist()
-            options = {"score": float(self.values[i]), "threshold": threshold}
+            options = {"score": float(self.values[i]), "threshold": float(bars[i])}
             reasons.extend(reason("edge", (0, dst, src), text, **options) for dst in readers)
         return reasons
 

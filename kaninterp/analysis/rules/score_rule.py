@@ -8,7 +8,6 @@ from kaninterp.analysis.measures import LEVELS, measure_named, measured
 from kaninterp.analysis.plans import plan_of
 from kaninterp.analysis.wording import number
 from kaninterp.core.errors import InputError, InputTypeError
-from kaninterp.core.frozen import BoolArray
 from kaninterp.core.plan import PrunePlan
 from kaninterp.core.probe import Probe
 from kaninterp.core.trace import Trace
@@ -16,7 +15,7 @@ from kaninterp.core.trace import Trace
 from .amounts import Amount, Budget, Count, Fraction, Threshold
 from .candidates import Candidates, candidates
 from .protocol import Scores
-from .selection import SCOPES, chosen
+from .selection import SCOPES, chosen, held_against
 
 __all__ = ["HALF", "ScoreRule"]
 
@@ -105,22 +104,17 @@ class ScoreRule:
         importance = measured(self.score, trace, probe, scores, level=level, seed=self.seed)
         items = candidates(self.level or level, importance, trace)
         kept = chosen(items, self.amount, self.scope, trace)
-        reasons = items.reasons(trace, kept, self._threshold(items, kept), self._texts(items, importance.unit))
+        bars = held_against(items, self.amount, self.scope, kept)
+        reasons = items.reasons(trace, kept, bars, self._texts(items, importance.unit))
         return plan_of(trace, items.wanted(trace, kept), reasons, advice="remove less")
 
     def __str__(self) -> str:
         within = {"global": "", "layer": ", in each layer", "output": ", for each output"}[self.scope]
         return f"{self.level}s by {self.score}: {self.amount.words}{within}"
 
-    def _threshold(self, items: Candidates, kept: BoolArray) -> float:
-        """What the removed were held against: the threshold, or the least that stays."""
-        if isinstance(self.amount, Threshold):
-            return self.amount.value
-        return float(items.values[kept].min()) if kept.any() else 0.0
-
     def _texts(self, items: Candidates, unit: str) -> list[str]:
         several = items.outputs is not None and len(items.outputs) > 1
-        held = f"{' at most, over all outputs' if several else ''}; {str(self).split(': ', 1)[1]}"
+        held = f"{', the largest over outputs' if several else ''}; {str(self).split(': ', 1)[1]}"
         measure = "a random draw of" if self.score == "random" else self.score
         unit = "" if unit == "none" else f" {unit}"
         return [f"{measure} {number(value)}{unit}{held}" for value in items.values.tolist()]

@@ -21,7 +21,7 @@ from kaninterp.core.trace import Trace
 from .amounts import Amount, Budget, Count, Threshold, priced
 from .candidates import Candidates
 
-__all__ = ["SCOPES", "Order", "chosen", "order_of"]
+__all__ = ["SCOPES", "Order", "chosen", "held_against", "order_of"]
 
 SCOPES = ("global", "layer", "output")
 
@@ -93,6 +93,22 @@ def chosen(items: Candidates, amount: Amount, scope: str, trace: Trace) -> BoolA
             f"Fraction({amount.remove}) {_NO_PATH}; remove a share below {number(1 - steps[least - 1])} of them"
         )
     return kept
+
+
+def held_against(items: Candidates, amount: Amount, scope: str, kept: BoolArray) -> Array:
+    """What each candidate was held against: the threshold, or the least that stays before it in its group.
+
+    Where a candidate stands in several groups it is the largest of these; 0 where it stands in none.
+    """
+    if isinstance(amount, Threshold):
+        return np.full(len(kept), amount.value)
+    bars = np.full(len(kept), -np.inf)
+    for values, members in _groups(items, scope):
+        ranked = members[np.argsort(-values[members], kind="stable")]
+        if not kept[ranked].all():
+            last = ranked[max(int(np.argmin(kept[ranked])) - 1, 0)]  # of those that stay before the first that goes
+            bars[members] = np.maximum(bars[members], values[last])
+    return np.where(np.isfinite(bars), bars, 0.0)
 
 
 _NO_PATH = "leaves no path from an input to an output, so the head would be a constant"
