@@ -1,45 +1,63 @@
-"""`prune`: carry a plan out on a copy of a model, prove that the copy computes what was decided, and say what went."""
+"""`prune`: carry a plan out, or choose one by the survival curve and carry that out; always on a copy."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from kaninterp.adapters import ModelView, as_view
-from kaninterp.core import EdgeMask, KanInterpError, ModelError, PlanError, PrunePlan
-from kaninterp.core.errors import InputTypeError
-from kaninterp.data import Batch, as_batches, called, placement
-from kaninterp.measure.host import Columns, untouched
-from kaninterp.nn import check_dropped, entries, prune_model
-from kaninterp.pruning.outcome import PruneReport, outcome
+from kaninterp.analysis import Analysis
+from kaninterp.core import PrunePlan, Trace
+from kaninterp.core.errors import InputError, InputTypeError
+from kaninterp.measure.losses import Loss
+from kaninterp.pruning.carry_out import carry_out
+from kaninterp.pruning.choose import ROWS, choose
+from kaninterp.pruning.outcome import PruneReport
 
 __all__ = ["prune"]
 
-Key = int | str
-
 
 def prune(
-    model: nn.Module, plan: PrunePlan, *, compact: bool = True, path: str | None = None, example: Any = None
+    model: nn.Module,
+    plan: Any,
+    *,
+    compact: bool = True,
+    path: str | None = None,
+    example: Any = None,
+    target: Any = None,
+    held_out: Any = None,
+    loss: Loss = None,
+    feature_names: Sequence[str] | None = None,
+    score: str = "kan2",
+    rows: int = ROWS,
+    seed: int = 0,
+    progress: bool = True,
 ) -> tuple[nn.Module, PruneReport]:
-    """Make a new model without what the plan gives up; the given model stays as it is.
+    """Make a new model without what is not needed; the given model stays as it is.
+
+    With a plan: carry it out. With data: measure the survival curves of inputs and edges, keep the fewest whose
+    held-out loss is within one standard error of the best (`kaninterp.pruning.choose`), and carry that out; there is
+    no threshold to set.
 
     Parameters
     ----------
     model : nn.Module
-        The model the plan was made for.
-    plan : PrunePlan
-        From `analyze(...).plan`, or made by hand.
+        The model, for a plan the one it was made for.
+    plan : PrunePlan or data
+        A plan from `analyze(...).plan`, a rule or made by hand; or data in any form that `trace` takes, with the
+        target.
     compact : bool
         True: cut edges, nodes and columns out of the tensors. False: only mask them. Both compute the same
         (law 4). Either way the new model takes the same inputs as before and selects its columns itself.
     path : str, optional
         Where the KAN sits, if the model has several.
     example
-        A few rows of data in any form `trace` takes. Needed only to drop raw columns of a model that takes more
-        than one tensor, or one that is not (n, F) or (n, lags, F).
+        With a plan: a few rows of data in any form `trace` takes. Needed only to drop raw columns of a model that takes
+        more than one tensor, or one that is not (n, F) or (n, lags, F).
+    target, held_out, loss, feature_names, score, rows, seed, progress
+        With data: as for `kaninterp.pruning.choose`. Held-out rows alone decide how much goes; without ``held_out``
+        they are the last fifth of the data in time order, and the report's reasons say so.
 
     Returns
     -------
@@ -50,93 +68,57 @@ def prune(
     Raises
     ------
     InputTypeError
-        Not a plan.
+        Neither a plan nor data.
+    InputError
+        Options that belong to the other use.
     PlanError
-        The plan was made for another model, or its widths differ.
+        The plan was made for another model, or its widths differ; or no input helps at all, and the choice would remove
+        everything.
     ModelError
-        The model cannot be called with the example, or a raw column to be dropped is read by something that
+        The model cannot be called with the data, or a raw column to be dropped is read by something that
         cannot be narrowed, or is still read afterwards.
 
     Notes
     -----
     A dropped column is proved to have no effect: it is changed and the outputs are compared bit by bit (law 5).
+
+    Examples
+    --------
+    >>> import torch, kaninterp as ki
+    >>> X = torch.rand(600, 3, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    >>> head = ki.KANHead(3, 1, domain=(-1, 1), generator=torch.Generator().manual_seed(0))
+    >>> y = X[:, 0] + X[:, 1] ** 2
+    >>> _ = ki.fit(head, (X, y), epochs=20, optimizer="lbfgs", seed=0, progress=False)
+    >>> small, report = prune(head, (X, y), progress=False)
+    >>> report.dropped_inputs, small.widths
+    (('x2',), (2, 1))
     """
-    view = as_view(model, path)
-    if not isinstance(plan, PrunePlan):
-        raise InputTypeError(f"plan: expected a PrunePlan such as analyze(trace).plan, got {type(plan).__name__}")
-    _check_fits(view, plan)
-    keep = [np.asarray(layer) for layer in plan.mask.layers]
-    constants = [np.asarray(layer) for layer in plan.constants]
-    if not plan.dropped_inputs:
-        new = prune_model(model, view.path, keep, constants, compact=compact)
-        return new, outcome(view, as_view(new, view.path), plan, model, new)
-    batch, columns = _example(model, plan, example)
-    inputs = batch.arguments
-    _check_runs(model, batch, made_up=example is None)
-    found = entries(model, inputs)
-    kept, dropped, fill = _by_input(batch, columns, plan)
-    new = prune_model(model, view.path, keep, constants, entries=found, keep_columns=kept, fill=fill, compact=compact)
-    check_dropped(new, inputs, {key: gone for key, gone in dropped.items() if gone})
-    return new, outcome(view, as_view(new, view.path), plan, model, new)
+    data_options = {"target": target, "held_out": held_out, "loss": loss, "feature_names": feature_names}
+    if isinstance(plan, PrunePlan):
+        given = [name for name, value in data_options.items() if value is not None]
+        if given:
+            raise InputError(f"prune(model, plan): {', '.join(given)} only go with data; a plan has decided already")
+        return carry_out(model, plan, compact=compact, path=path, example=example)
+    _check_data(plan)
+    if example is not None:
+        raise InputError("prune(model, data): example= only goes with a plan; the data are their own example")
+    choice = choose(model, plan, path=path, score=score, rows=rows, seed=seed, progress=progress, **data_options)
+    return choice.carry_out(model, compact=compact)
 
 
-def _check_fits(view: ModelView, plan: PrunePlan) -> None:
-    if plan.mask.widths != view.widths:
-        raise PlanError(
-            f"the plan is for a KAN of widths {plan.mask.widths}, this one has {view.widths}; make a plan from a "
-            "trace of this model"
+def _check_data(data: Any) -> None:
+    """Refuse what is close to a plan but none, with the way to a plan."""
+    ways = {
+        Trace: "a trace decides nothing: pass analyze(trace).plan",
+        Analysis: "pass its .plan",
+        type(None): "pass analyze(trace).plan, or data: prune(model, (X, y))",
+    }
+    for kind, way in ways.items():
+        if isinstance(data, kind):
+            raise InputTypeError(f"plan: expected a PrunePlan or data, got {type(data).__name__}; {way}")
+    if callable(data) and not isinstance(data, nn.Module) and not hasattr(data, "__iter__"):
+        name = type(data).__name__
+        raise InputTypeError(
+            f"plan: expected a PrunePlan or data, got the rule {name}, which needs data to decide on: "
+            f"prune(model, rule(trace(model, data))), or pruning.schedules.one_shot(model, data, rule)"
         )
-    if plan.fingerprint and plan.fingerprint != view.fingerprint():
-        raise PlanError(
-            f"the plan was made for other weights ({plan.fingerprint[:12]}) than this model's "
-            f"({view.fingerprint()[:12]}); trace and analyze this model again, or train after pruning, not before"
-        )
-    if not (plan.mask & EdgeMask.of(layer.alive for layer in view.layers)).closed().count:
-        raise PlanError("the plan leaves no path from an input to an output; keep at least one edge per layer")
-
-
-def _example(model: nn.Module, plan: PrunePlan, example: Any) -> tuple[Batch, Columns]:
-    device, dtype = placement(model)
-    if example is None:
-        shape = (2, len(plan.input_names)) if plan.lags == 1 else (2, plan.lags, len(plan.input_names))
-        # any numbers do: what is asked is who reads which column, not what comes out
-        example = torch.rand(shape, dtype=dtype, generator=torch.Generator().manual_seed(0)).to(device)
-    batches = as_batches(example, device=device, dtype=dtype)
-    batch = batches.sample(4)
-    columns = Columns.of(batch, batches.names_per_input)
-    if len(columns.places) != len(plan.input_names):
-        raise PlanError(
-            f"the plan speaks of {len(plan.input_names)} raw columns, the example has {len(columns.places)}; "
-            "give an example of the data the plan was made on"
-        )
-    return batch, columns
-
-
-def _check_runs(model: nn.Module, batch: Batch, *, made_up: bool) -> None:
-    """Refuse an example that the model cannot be called with."""
-    try:
-        with untouched(model):
-            called(model, batch)
-    except KanInterpError as error:
-        if not made_up:
-            raise
-        raise ModelError(f"{error}; prune() made these inputs up, pass rows of your data as example=...") from error
-
-
-def _by_input(
-    batch: Batch, columns: Columns, plan: PrunePlan
-) -> tuple[dict[Key, list[int]], dict[Key, list[int]], dict[Key, Tensor]]:
-    """Kept and dropped columns, and what stands in for the dropped, per input tensor of the model."""
-    keys = batch.places
-    kept: dict[Key, list[int]] = {}
-    dropped: dict[Key, list[int]] = {}
-    fill: dict[Key, Tensor] = {}
-    for number, (which, position) in enumerate(columns.places):
-        key = keys[which]
-        (kept if plan.inputs[number] else dropped).setdefault(key, []).append(position)
-        kept.setdefault(key, [])
-        x = batch.inputs[which]
-        fill.setdefault(key, torch.zeros(x.shape[-1], dtype=x.dtype, device=x.device))
-        fill[key][position] = float(plan.fill[number])
-    losing = [key for key in kept if dropped.get(key)]
-    return {key: kept[key] for key in losing}, dropped, {key: fill[key] for key in losing}

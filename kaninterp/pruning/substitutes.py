@@ -1,0 +1,138 @@
+"""Columns that others can stand in for: who, by how much, and where a model can be made to read those instead."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from kaninterp.core.frozen import Array, IntArray
+from kaninterp.core.tables import RawTable
+from kaninterp.data import Batch
+from kaninterp.measure.host import Columns
+from kaninterp.nn import Entry
+
+__all__ = ["Gone", "Substitute", "find_substitute", "foldable", "replaced"]
+
+ENOUGH_R2 = 0.9
+"""Share of a column's variance from which others stand in for it: |r| = .95 for a single one."""
+FULL_R2 = 0.999
+"""Share from which no further column is asked to help."""
+MOST = 3
+"""Columns that stand in together, at most: x7 = x1 + x2 needs two."""
+LEAST_R = 0.1
+FOLDS = ("linear", "lstm", "gru", "rnn", "kan")
+"""Kinds of readers whose weights can take over for a column that goes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Substitute:
+    """A column as a linear function of others: ``intercept + sum(weights * others)``.
+
+    Attributes
+    ----------
+    others : tuple of int
+        Raw columns that stand in; empty: nobody does, and the intercept is the column's mean.
+    weights : tuple of float
+        One per column in ``others``.
+    intercept : float
+    r2 : float
+        Share of the column's variance that they explain.
+    """
+
+    others: tuple[int, ...] = ()
+    weights: tuple[float, ...] = ()
+    intercept: float
+    r2: float = 0.0
+
+
+Gone = dict[int, Substitute]
+"""Columns that went, with what stands in for each."""
+
+
+def find_substitute(raw: RawTable, index: int, kept: Collection[int]) -> Substitute:
+    """Best stand-in for a column among those that are kept, by forward selection on the co-moments.
+
+    Parameters
+    ----------
+    raw
+        Moments of all columns.
+    index
+        The column that goes.
+    kept
+        Columns that may stand in.
+
+    Examples
+    --------
+    >>> from kaninterp.core import NodeTable
+    >>> x = np.random.default_rng(0).normal(size=(50, 1)) * [1.0, 2.0]
+    >>> d = x - x.mean(0)
+    >>> raw = RawTable(names=("a", "b"), nodes=NodeTable.of(x), co=d.T @ d, lags=1)
+    >>> stand_in = find_substitute(raw, 0, [1])
+    >>> stand_in.others, round(stand_in.weights[0], 6)
+    ((1,), 0.5)
+    """
+    mean, total = raw.nodes.mean, float(raw.co[index, index])
+    nobody = Substitute(intercept=float(mean[index]))
+    candidates = [i for i in sorted(kept) if i != index and abs(raw.correlation[index, i]) > LEAST_R]
+    if total <= 0 or not candidates:
+        return nobody
+    chosen: list[int] = []
+    explained, weights = 0.0, np.zeros(0)
+    while len(chosen) < MOST and explained < FULL_R2:
+        trials = [(_explained(raw.co, [*chosen, i], index), i) for i in candidates if i not in chosen]
+        if not trials:
+            break
+        (gain, solution), best = max(trials, key=lambda trial: (trial[0][0], -trial[1]))
+        if gain <= explained + (FULL_R2 - explained) * LEAST_R:
+            break
+        chosen.append(best)
+        explained, weights = gain, solution
+    if explained < ENOUGH_R2:
+        return nobody
+    return Substitute(
+        others=tuple(chosen),
+        weights=tuple(float(w) for w in weights),
+        intercept=float(mean[index] - weights @ mean[chosen]),
+        r2=min(explained, 1.0),
+    )
+
+
+def replaced(batch: Batch, columns: Columns, gone: Mapping[int, Substitute]) -> Batch:
+    """The batch with columns replaced by what stands in for them."""
+    inputs = list(batch.inputs)
+    for which in {columns.places[index][0] for index in gone}:
+        inputs[which] = inputs[which].clone()
+    for index, stand_in in gone.items():
+        which, position = columns.places[index]
+        value = torch.full_like(inputs[which][..., position], stand_in.intercept)
+        for other, weight in zip(stand_in.others, stand_in.weights, strict=True):
+            value += weight * batch.inputs[which][..., columns.places[other][1]]
+        inputs[which][..., position] = value
+    return Batch(inputs=tuple(inputs), keys=batch.keys, target=batch.target)
+
+
+def foldable(found: Sequence[Entry], columns: Columns, batch: Batch) -> IntArray:
+    """Input tensor (raw columns,) whose columns may stand in for each other; -1 where a reader cannot be changed."""
+    keys = batch.places
+    return np.array(
+        [
+            which if all(_can_fold(e) for e in found if e.key == keys[which] and position in e.columns) else -1
+            for which, position in columns.places
+        ],
+        np.int64,
+    )
+
+
+def _can_fold(entry: Entry) -> bool:
+    # a KAN on flattened windows has several edges per column, each with functions of its own
+    return entry.kind in FOLDS and (entry.kind != "kan" or len(set(entry.columns)) == len(entry.columns))
+
+
+def _explained(co: Array, others: list[int], index: int) -> tuple[float, Array]:
+    """Share of a column's variance that others explain, and their weights."""
+    solution, *_ = np.linalg.lstsq(co[np.ix_(others, others)], co[others, index], rcond=None)
+    weights: Array = np.asarray(solution, np.float64)
+    return float(weights @ co[others, index] / co[index, index]), weights
