@@ -4,11 +4,13 @@ Table of contents: the room's public names, each from the file of its idea.
 """
 
 from kaninterp.nn.columns import column_norms, proximal_step_
+from kaninterp.nn.dropped import check_dropped
 from kaninterp.nn.files import load_head, save_head
+from kaninterp.nn.gate import InputGate, gate_inputs, gate_notes, gated_columns
 from kaninterp.nn.head import KANHead
 from kaninterp.nn.host_surgery import prune_model
 from kaninterp.nn.hybrid import Hybrid
-from kaninterp.nn.inputs import Entry, check_dropped, entries
+from kaninterp.nn.inputs import Entry, entries
 from kaninterp.nn.layer import KANLayer
 from kaninterp.nn.losses import LOSSES, resolve_loss
 from kaninterp.nn.narrow import input_kind, narrow
@@ -21,11 +23,15 @@ __all__ = [
     "LOSSES",
     "Entry",
     "Hybrid",
+    "InputGate",
     "KANHead",
     "KANLayer",
     "check_dropped",
     "column_norms",
     "entries",
+    "gate_inputs",
+    "gate_notes",
+    "gated_columns",
     "input_kind",
     "layer_penalty",
     "load_head",

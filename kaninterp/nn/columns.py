@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from kaninterp.core.errors import InputError, ModelError, ShapeError
+from kaninterp.nn.head import KANHead
 from kaninterp.nn.layer import KANLayer
-from kaninterp.nn.narrow import Narrowed, input_kind, input_width
+from kaninterp.nn.readers import READABLE, Narrowed, family_of, input_width
+from kaninterp.nn.readers.narrowed import NOTHING
 
 __all__ = ["column_norms", "proximal_step_"]
 
 
 def column_norms(module: nn.Module, groups: Sequence[int] | None = None) -> Tensor:
-    """Euclidean norm of all weights that read each raw column: every gate, both directions, every edge.
+    """Euclidean norm of all weights that read each raw column: every gate, both directions, every tap, every edge.
 
     Parameters
     ----------
     module
-        `nn.LSTM`, `nn.GRU`, `nn.RNN`, `nn.Linear` or `KANHead`, also narrowed ones.
+        `nn.LSTM`, `nn.GRU`, `nn.RNN`, `nn.Linear`, `nn.Conv1d` (a column is a channel) or `KANHead`, also narrowed
+        ones.
     groups
         For each column the module takes, its raw column (`Entry.columns`); columns of one number form one
-        group. None: every column is its own.
+        group, those of -1 belong to none. None: every column is its own.
 
     Returns
     -------
@@ -45,10 +49,10 @@ def column_norms(module: nn.Module, groups: Sequence[int] | None = None) -> Tens
     >>> column_norms(linear).detach()
     tensor([5., 0., 1.])
     """
-    weights, kept, width = _readers(module)
-    raw, n_groups = _group_of(kept, groups, width)
-    squares = _squares(module, weights, len(kept))
-    total = squares.new_zeros(n_groups).index_add(0, raw.to(squares.device), squares)
+    reading = _reading(module)
+    places, numbers, count = _groups_of(reading, groups)
+    squares = reading.squares()
+    total = squares.new_zeros(count).index_add(0, numbers, squares[places])
     positive = total > 0  # sqrt has no derivative at 0; a dead column stays at 0 with gradient 0
     roots = total.where(positive, torch.ones_like(total)).sqrt()
     return roots.where(positive, torch.zeros_like(roots))
@@ -90,63 +94,70 @@ def proximal_step_(module: nn.Module, threshold: float | Tensor, groups: Sequenc
     >>> proximal_step_(linear, 1.0)
     tensor([1., 0.])
     """
-    weights, kept, width = _readers(module)
-    raw, n_groups = _group_of(kept, groups, width)
-    limits = torch.as_tensor(threshold, dtype=weights[0].dtype, device=weights[0].device)
-    if limits.dim() > 0 and limits.shape != (n_groups,):
-        raise ShapeError(
-            f"threshold must be one number or one per column, shape ({n_groups},), got {tuple(limits.shape)}"
-        )
+    reading = _reading(module)
+    places, numbers, count = _groups_of(reading, groups)
+    limits = torch.as_tensor(threshold, dtype=reading.weights[0].dtype, device=reading.weights[0].device)
+    if limits.dim() > 0 and limits.shape != (count,):
+        raise ShapeError(f"threshold must be one number or one per column, shape ({count},), got {tuple(limits.shape)}")
     if not bool((limits >= 0).all()):
         raise InputError(f"threshold must be 0 or more, got {threshold}")
     norms = column_norms(module, groups)
     after = (norms - limits).clamp_min(0)
-    factors = torch.where(after > 0, after / norms, torch.zeros_like(norms))
-    for weight in weights:
-        weight[..., : len(kept)] *= factors[raw.to(weight.device)]
+    factors = norms.new_ones(len(reading.places))
+    factors[places] = torch.where(after > 0, after / norms, torch.zeros_like(norms))[numbers]
+    for weight in reading.weights:
+        weight.mul_(factors.view(weight.shape[-2:]))
     return after
 
 
-def _readers(module: nn.Module) -> tuple[list[nn.Parameter], tuple[int, ...], int]:
-    """Parameters whose last axis is the column, the column number of each place on it, and the full width."""
-    kind = input_kind(module)
-    if kind == "other":
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """First weights of a module as (..., groups, columns per group), and which column stands at each place."""
+
+    weights: list[Tensor]
+    effective: list[Tensor]
+    places: tuple[int, ...]
+    width: int
+
+    def squares(self) -> Tensor:
+        """Sum of squares of every place; masked edges of a KAN do not count."""
+        return torch.stack([weight.square().flatten(0, -3).sum(0).flatten() for weight in self.effective]).sum(0)
+
+
+def _reading(module: nn.Module) -> _Reading:
+    family = family_of(module)
+    if family is not None:
+        names = family.first_weights(module)
+        weights = [family.by_column(module, module.get_parameter(name)) for name in names]
+        width = input_width(module)
+        places = module.places if isinstance(module, Narrowed) else tuple(range(width))
+        return _Reading(weights, weights, places, width)
+    if not isinstance(module, (KANHead, KANLayer)):
         raise ModelError(
-            f"cannot tell which weights of a {type(module).__name__} read which column; allowed: nn.LSTM, "
-            "nn.GRU, nn.RNN, nn.Linear, KANHead and KANLayer"
+            f"cannot tell which weights of a {type(module).__name__} read which column; allowed: {READABLE}"
         )
-    width = input_width(module)
-    if isinstance(module, Narrowed):
-        return _first_parameters(module), module.kept_columns, width
-    select = getattr(module, "select", None)
-    return _first_parameters(module), tuple(range(width)) if select is None else tuple(select), width
+    select = module.select if isinstance(module, KANHead) else None
+    layer = module.kan_layers[0] if isinstance(module, KANHead) else module
+    places = tuple(range(module.in_features)) if select is None else select
+    return _Reading([layer.weight.unsqueeze(-2)], [layer.masked_weight().unsqueeze(-2)], places, module.in_features)
 
 
-def _first_parameters(module: nn.Module) -> list[nn.Parameter]:
-    if isinstance(module, nn.RNNBase):
-        ends = ["l0", "l0_reverse"] if module.bidirectional else ["l0"]
-        return [module.get_parameter(f"weight_ih_{end}") for end in ends]
-    return [_first_layer(module).get_parameter("weight")]
-
-
-def _first_layer(module: nn.Module) -> nn.Module:
-    from kaninterp.nn.head import KANHead
-
-    return module.kan_layers[0] if isinstance(module, KANHead) else module
-
-
-def _squares(module: nn.Module, weights: list[nn.Parameter], count: int) -> Tensor:
-    """Sum of squares of every place on the last axis (count,); masked edges of a KAN do not count."""
-    first = _first_layer(module)
-    effective = [first.masked_weight()] if isinstance(first, KANLayer) else weights
-    return torch.stack([weight.square().flatten(0, -2).sum(0) for weight in effective]).sum(0)[:count]
-
-
-def _group_of(kept: tuple[int, ...], groups: Sequence[int] | None, width: int) -> tuple[Tensor, int]:
+def _groups_of(reading: _Reading, groups: Sequence[int] | None) -> tuple[Tensor, Tensor, int]:
+    """Places that belong to a group, the group of each, and the number of groups."""
+    device = reading.weights[0].device
     if groups is None:
-        return torch.tensor(kept, dtype=torch.long), width
+        groups, count = range(reading.width), reading.width
+    else:
+        _check_groups(groups, reading.width)
+        count = max(groups, default=-1) + 1
+    number = {place: groups[column] for place, column in enumerate(reading.places) if column != NOTHING}
+    places = [place for place, group in number.items() if group >= 0]
+    numbers = [number[place] for place in places]
+    return torch.tensor(places, device=device).long(), torch.tensor(numbers, device=device).long(), count
+
+
+def _check_groups(groups: Sequence[int], width: int) -> None:
     if len(groups) != width:
         raise ShapeError(f"groups must name the raw column of each of the {width} columns, got {len(groups)} numbers")
-    if any(group < 0 for group in groups):
-        raise ShapeError(f"groups must be raw column numbers, 0 or more, got {tuple(groups)}")
-    return torch.tensor([groups[column] for column in kept], dtype=torch.long), max(groups, default=-1) + 1
+    if any(group < -1 for group in groups):
+        raise ShapeError(f"groups must be raw column numbers, or -1 for what is not raw, got {tuple(groups)}")

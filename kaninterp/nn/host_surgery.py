@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
 from kaninterp.core.errors import ModelError, PlanError
+from kaninterp.nn.gate import hold_inputs_
 from kaninterp.nn.head import KANHead
-from kaninterp.nn.inputs import Entry
+from kaninterp.nn.inputs import NOT_RAW, OTHER, Entry
 from kaninterp.nn.narrow import narrow
 from kaninterp.nn.surgery import prune_head
 
@@ -35,6 +38,8 @@ def prune_model(  # noqa: PLR0917 (a plan is these parts; pass the later ones by
     ----------
     model
         Not changed; the new one is a deep copy in which the pruned parts are replaced wherever they are used.
+        Columns that are read in a way that cannot be narrowed are held by an input gate in front of the copy, see
+        `kaninterp.nn.gate`; what `gate_notes` says of it belongs in front of the user.
     head_path
         Dotted path of its `KANHead` ("" if the model is the head).
     keep, constants
@@ -57,7 +62,7 @@ def prune_model(  # noqa: PLR0917 (a plan is these parts; pass the later ones by
     Raises
     ------
     ModelError
-        No KANHead at the path, or a module of kind "other" reads a column that is to be dropped.
+        No KANHead at the path, or a column to be gated of a model that cannot carry a gate.
     PlanError
         A plan that does not fit. Nothing is changed in either case.
 
@@ -74,21 +79,48 @@ def prune_model(  # noqa: PLR0917 (a plan is these parts; pass the later ones by
     head = _part(model, head_path)
     if not isinstance(head, KANHead):
         raise ModelError(f"there is no KANHead at {head_path!r}, but a {type(head).__name__}")
-    losses = _losing_columns(entries, keep_columns, fill)
+    losses = _losses(entries, keep_columns, fill)
     replaced: dict[int, Any] = {id(head): prune_head(head, keep, constants, compact=compact)[0]}
-    for path, places, held in losses:
-        old = _part(model, path)
-        replaced[id(old)] = narrow(replaced.get(id(old), old), places, held, compact=compact)
+    for loss in losses:
+        if loss.entry.kind == OTHER:
+            continue
+        old = _part(model, loss.entry.path)
+        replaced[id(old)] = narrow(replaced.get(id(old), old), loss.places, loss.fill, compact=compact)
     # the memo of deepcopy says what stands in for a part, at every place that refers to it
-    return copy.deepcopy(model, replaced)
+    new: nn.Module = copy.deepcopy(model, replaced)
+    for loss in losses:
+        if loss.entry.kind == OTHER:
+            _gate_(new, loss)
+    return new
 
 
-def _losing_columns(
+def _device(model: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    """A reader that loses columns: which of its own places stay, which raw columns go, what these are held at."""
+
+    entry: Entry
+    places: tuple[int, ...]
+    gone: tuple[int, ...]
+    fill: Tensor | None
+
+
+def _gate_(model: nn.Module, loss: _Loss) -> None:
+    key = loss.entry.key
+    fill = torch.zeros(loss.entry.width, device=_device(model)) if loss.fill is None else loss.fill
+    why = dict.fromkeys(loss.gone, f"in {loss.entry.path or 'the model itself'}, {loss.entry.reason}")
+    hold_inputs_(model, {key: loss.gone}, {key: fill}, axis={key: loss.entry.axis}, reasons={key: why})
+
+
+def _losses(
     entries: Sequence[Entry],
     keep_columns: Sequence[int] | Mapping[int | str, Sequence[int]] | None,
     fill: Tensor | Mapping[int | str, Tensor] | None,
-) -> list[tuple[str, tuple[int, ...], Tensor | None]]:
-    """Path of every module that loses columns, the columns it keeps, and what the others are held at."""
+) -> list[_Loss]:
+    """Every reader that loses columns."""
     keys = {entry.key for entry in entries}
     kept_by_key = _by_key(keep_columns, keys, "keep_columns")
     fill_by_key = _by_key(fill, keys, "fill")
@@ -96,19 +128,15 @@ def _losing_columns(
     for entry in entries:
         if entry.key not in kept_by_key:
             continue
-        kept = {int(column) for column in kept_by_key[entry.key]}
-        places = tuple(place for place, raw in enumerate(entry.columns) if raw in kept)
-        if len(places) == len(entry.columns):
+        kept = {NOT_RAW, *(int(column) for column in kept_by_key[entry.key])}
+        gone = tuple(column for column in entry.raw_columns if column not in kept)
+        if not gone:
             continue
-        if entry.kind == "other":
-            gone = sorted(set(entry.columns) - kept)
-            raise ModelError(
-                f"{entry.path or 'the model'} reads raw columns {gone} of input {entry.key!r} in a way "
-                "that cannot be narrowed; allowed readers: nn.LSTM, nn.GRU, nn.RNN, nn.Linear, KANHead; keep "
-                "these columns"
-            )
         held = fill_by_key.get(entry.key)
-        losing.append((entry.path, places, None if held is None else held[list(entry.columns)]))
+        if entry.kind != OTHER and held is not None:
+            held = held[list(entry.columns)]
+        places = tuple(place for place, raw in enumerate(entry.columns) if raw in kept)
+        losing.append(_Loss(entry, places, gone, held))
     return losing
 
 

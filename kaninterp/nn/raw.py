@@ -1,4 +1,4 @@
-"""What a model is called with: its raw inputs, and which raw columns some tensor inside it holds."""
+"""What a model is called with: its raw inputs, and the axis of each that holds the raw columns."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from kaninterp.core.errors import InputTypeError
+from kaninterp.core.errors import InputTypeError, ShapeError
 
-__all__ = ["Key", "ModelInputs", "RawInput", "call_arguments", "is_float", "owned", "tensors_in"]
+__all__ = ["Key", "ModelInputs", "RawInput", "axis_of", "call_arguments", "is_float", "owned", "tensors_in"]
 
 ModelInputs: TypeAlias = "Tensor | PackedSequence | Sequence[Any] | Mapping[str, Any]"
 """What a model is called with: one tensor, several positional ones, or keywords."""
@@ -21,37 +21,36 @@ Key: TypeAlias = "int | str"
 """Which input of a model: its position, or its keyword."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RawInput:
-    """One raw input: its tensor, and which raw column each element of its storage belongs to."""
+    """One raw input of a model: its tensor, and the axis of it that holds the raw columns."""
 
     key: Key
     tensor: Tensor
-    owner: Tensor
-    rows: frozenset[bytes]
+    axis: int = -1
 
     @classmethod
-    def of(cls, key: Key, value: Any) -> RawInput:
-        """Index the columns of an input that has a storage of its own, see `owned`."""
-        tensor = value.data if isinstance(value, PackedSequence) else value
-        width = tensor.shape[-1]
-        owner = torch.arange(width).expand(tensor.shape).flatten().contiguous()  # flatten keeps stride 0 of one column
-        return cls(key, tensor, owner, frozenset(_row_bytes(tensor)))
+    def of(cls, key: Key, value: Any, axis: int = -1) -> RawInput:
+        """Read an input; the columns of a packed sequence lie along the last axis of its data."""
+        packed = isinstance(value, PackedSequence)
+        tensor = value.data if packed else value
+        allowed = (-1,) if packed else tuple(range(-tensor.dim(), tensor.dim()))
+        if axis not in allowed:
+            raise ShapeError(
+                f"input {key!r} has shape {tuple(tensor.shape)}; its raw columns cannot lie along axis {axis}, "
+                f"allowed: {', '.join(map(str, allowed))}"
+            )
+        return cls(key=key, tensor=tensor, axis=axis)
 
-    def columns_of(self, value: Tensor) -> tuple[tuple[int, ...], bool] | None:
-        """Raw columns found in `value`, and whether they lie along its last axis; None if it is not raw."""
-        if value.dim() == 0 or value.numel() == 0:
-            return None
-        if value.untyped_storage().data_ptr() == self.tensor.untyped_storage().data_ptr():
-            seen = self.owner.as_strided(value.shape, value.stride(), value.storage_offset())
-            first = seen.reshape(-1, seen.shape[-1])[0]
-            if bool((seen == first).all()):
-                return tuple(first.tolist()), True
-            return tuple(sorted(set(seen.flatten().tolist()))), False
-        if value.shape[-1] != self.tensor.shape[-1] or not value.is_floating_point():
-            return None
-        copied = self.rows.issuperset(_row_bytes(value.to(self.tensor.dtype))) and bool((value != 0).any())
-        return (tuple(range(value.shape[-1])), True) if copied else None
+    @property
+    def width(self) -> int:
+        """Number of raw columns."""
+        return int(self.tensor.shape[self.axis])
+
+
+def axis_of(key: Key, axis: int | Mapping[Key, int]) -> int:
+    """Axis of the raw columns of one input: one number for all, or a mapping (-1 where it is silent)."""
+    return axis.get(key, -1) if isinstance(axis, Mapping) else axis
 
 
 def call_arguments(inputs: ModelInputs) -> tuple[tuple[Any, ...], dict[Any, Any]]:
@@ -93,8 +92,3 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, (tuple, list)):
         for part in value:
             yield from tensors_in(part)
-
-
-def _row_bytes(tensor: Tensor) -> list[bytes]:
-    rows = tensor.detach().cpu().reshape(-1, tensor.shape[-1]).contiguous()
-    return [row.tobytes() for row in rows.view(torch.uint8).numpy()]

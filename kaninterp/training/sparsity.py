@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from kaninterp.core.errors import FileFormatError, ModelError
 from kaninterp.data import Batch
-from kaninterp.nn.head import KANHead
-from kaninterp.nn.inputs import Entry, column_norms, entries, proximal_step_
+from kaninterp.nn import Entry, KANHead, column_norms, entries, gated_columns, proximal_step_
 from kaninterp.training.options import Sparsity
 
 __all__ = ["InputShrinkage", "RawColumns", "check_possible"]
@@ -63,6 +62,9 @@ class RawColumns:
         for entry in self.found:
             if entry.kind == OTHER:
                 self._opaque[self._places(entry)] = True
+        for key, held in gated_columns(model).items():
+            if key in self._start:
+                self._opaque[torch.tensor(held) + self._start[key]] = False
 
     @torch.no_grad()
     def alive(self) -> Tensor:
@@ -70,12 +72,12 @@ class RawColumns:
         flags: Tensor = self._opaque.clone()
         for entry, module in self.readers:
             norms = column_norms(module, entry.columns).cpu()
-            columns = torch.tensor(sorted(set(entry.columns)))
+            columns = torch.tensor(entry.raw_columns, dtype=torch.long)
             flags[columns + self._start[entry.key]] |= norms[columns] > 0
         return flags
 
     def _places(self, entry: Entry) -> Tensor:
-        return torch.tensor(entry.columns, dtype=torch.long) + self._start[entry.key]
+        return torch.tensor(entry.raw_columns, dtype=torch.long) + self._start[entry.key]
 
 
 class InputShrinkage:
@@ -252,7 +254,7 @@ def check_possible(sparsity: Sparsity, heads: tuple[KANHead, ...], raw: RawColum
         found = ", ".join(f"{entry.path or 'the model itself'}" for entry in raw.found) or "nothing"
         raise ModelError(
             f"sparsity: inputs={sparsity.inputs} needs a module whose first weights read raw columns (nn.LSTM, nn.GRU, "
-            f"nn.RNN, nn.Linear or KANHead); the raw inputs go to: {found}. Pass Sparsity(inputs=0, ...)."
+            f"nn.RNN, nn.Linear, nn.Conv1d or KANHead); the raw inputs go to: {found}. Pass Sparsity(inputs=0, ...)."
         )
     frozen = [
         entry.path or "the model itself"

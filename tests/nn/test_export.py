@@ -9,7 +9,7 @@ from torch import nn
 
 from kaninterp.nn.head import KANHead
 from kaninterp.nn.hybrid import Hybrid
-from kaninterp.nn.inputs import narrow
+from kaninterp.nn.narrow import narrow
 from kaninterp.nn.surgery import prune_head
 
 OUTSIDES = ["linear", "base", "clamp"]

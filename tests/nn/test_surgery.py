@@ -8,10 +8,12 @@ import torch
 from torch import nn
 
 from kaninterp.core.errors import ModelError, PlanError
+from kaninterp.nn.dropped import check_dropped
+from kaninterp.nn.gate import gated_columns
 from kaninterp.nn.head import KANHead
 from kaninterp.nn.host_surgery import prune_model
 from kaninterp.nn.hybrid import Hybrid
-from kaninterp.nn.inputs import check_dropped, entries
+from kaninterp.nn.inputs import entries
 from kaninterp.nn.surgery import narrow_head, prune_head
 
 
@@ -288,7 +290,16 @@ def test_models_that_cannot_be_pruned_say_why():
         prune_model(model, "1", keep)
     with pytest.raises(ModelError, match="no part 'head'"):
         prune_model(model, "head", keep)
-    with pytest.raises(ModelError, match=r"0 reads raw columns \[2\] of input 0"):
-        prune_model(model, "2", keep, None, entries(model, draw(4, 3)), (0, 1))
-    same = prune_model(model, "2", keep, None, entries(model, draw(4, 3)), (0, 1, 2))
-    assert torch.equal(same(draw(4, 3)), model(draw(4, 3)))
+
+
+def test_columns_that_cannot_be_cut_out_are_held_by_a_gate():
+    model, x = nn.Sequential(nn.LayerNorm(3), nn.Linear(3, 2), head(2, 1)).eval(), draw(4, 3)
+    keep = everything(model[2])
+    gated = prune_model(model, "2", keep, None, entries(model, x), (0, 1), torch.ones(3))
+    assert gated_columns(gated) == {0: (2,)}
+    held = x.clone()
+    held[:, 2] = 1.0
+    assert torch.equal(gated(x), model(held))
+    same = prune_model(model, "2", keep, None, entries(model, x), (0, 1, 2))
+    assert torch.equal(same(x), model(x))
+    assert not gated_columns(same)

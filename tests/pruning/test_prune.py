@@ -14,6 +14,7 @@ import kaninterp as ki
 from kaninterp.analysis import keep_all, plan_of
 from kaninterp.core import ModelError, PlanError
 from kaninterp.core.errors import InputTypeError
+from kaninterp.nn import gated_columns
 from kaninterp.pruning import measure_cost
 from tests.tiny import TwoPaths, hybrid, paper_head
 
@@ -77,7 +78,7 @@ def test_a_column_read_in_two_places_is_cut_out_of_both():
     assert not torch.equal(model(changed), model(DATA))
 
 
-def test_a_column_that_cannot_be_cut_out_is_refused():
+def test_a_column_that_cannot_be_cut_out_is_held_by_a_gate():
     class Scaled(nn.Module):
         def __init__(self):
             super().__init__()
@@ -86,8 +87,12 @@ def test_a_column_that_cannot_be_cut_out_is_refused():
         def forward(self, x):
             return self.inner(x * 2) + x[:, -1, :1]
 
-    with pytest.raises(ModelError, match=r"column|reads"):
-        ki.prune(Scaled(), plan_without(Scaled(), [0]))
+    new, report = ki.prune(Scaled(), plan_without(Scaled(), [0]))
+    assert gated_columns(new) == {0: (0,)}
+    assert report.parameters[0] == report.parameters[1]
+    changed = DATA.clone()
+    changed[..., 0] = 1e30
+    assert torch.equal(new(changed), new(DATA))
 
 
 def test_a_plain_kan_loses_a_column():
