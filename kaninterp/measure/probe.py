@@ -87,7 +87,26 @@ def probe(
     Cost in evaluations of the layers above, per row: about 1 for Taylor and Fisher together, 1 per source node for
     ablation (all edges out of a node share one evaluation of the next layer), permutations x nodes for Shapley
     values. Where the model does not return the KAN's outputs as they are, the whole model runs for each edge and
-    coalition. Memory is bounded whatever the number of rows and edges.
+    coalition. Memory is bounded whatever the number of rows and edges. One core, all kinds, 2000 rows: .6 s for a
+    head 8-5-1. 500 rows for 784-64-10: 1 s for Taylor and Fisher, 16 s for ablation, 33 s for Shapley values.
+
+    Moving an input (x + c, the grid along with it) changes no number here by more than 1e-9, nor any score of a
+    trace. A magnitude that counts the mean does move: the effect that ShapKAN was made for (Fan et al. 2025, arXiv
+    2510.01663). Networks trained on 3 columns that count and 5 of noise, once as they are and once with a noise
+    column larger by 5 (mean of 5 seeds: Spearman's correlation of the two rankings of the columns; place of the noise
+    column of 8, as it is and moved):
+
+    ==========  ==================  ==================
+    score       8-1                 8-3-1
+    ==========  ==================  ==================
+    mean |phi|  .68   6.2 -> 3.0    .39   6.6 -> 1.0
+    strength    .99   6.6 -> 6.6    .76   6.6 -> 4.2
+    kan2        .99   6.6 -> 6.6    .76   6.8 -> 4.2
+    ablation    1.0   5.8 -> 6.0    .77   6.4 -> 4.2
+    Shapley     .99   7.2 -> 7.4    .94   7.0 -> 7.8
+    ==========  ==================  ==================
+
+    Measure again with ``python -m tests.measure.test_probe_shift``.
 
     Examples
     --------

@@ -171,6 +171,27 @@ def test_a_clamp_that_is_idle_on_the_data_is_not_taken_for_nothing():
     assert np.abs(found.ablation[0] - bare.ablation[0]).max() > 1e-4
 
 
+class Guarded(nn.Module):
+    """Returns the KAN's outputs, but not just any."""
+
+    def __init__(self, head: ki.KANHead) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.head(x)
+        if float(y.abs().max()) > 50:
+            raise ValueError("out of range")
+        return y
+
+
+def test_a_model_may_refuse_unusual_outputs():
+    head, data = random_head(2, 2, 1), (uniform(2), uniform(2)[:, :1])
+    guarded, bare = probe(Guarded(head), data), probe(head, data)
+    for name in ("taylor", "fisher", "ablation", "shapley"):
+        np.testing.assert_allclose(getattr(guarded, name)[0], getattr(bare, name)[0], atol=1e-12)
+
+
 def test_no_target_prices_the_change_of_the_output():
     head, x = random_head(3, 2, 2), uniform(3)
     found = probe(head, x, kinds=("ablation", "shapley"))
