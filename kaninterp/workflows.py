@@ -1,4 +1,4 @@
-"""`report`: measure, conclude, render. One call from a trained model and its data to one offline HTML file."""
+"""`report`, `prune_page`: measure, conclude, render. One call from a model and its data to one offline HTML file."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ from tqdm import tqdm
 from kaninterp.adapters import as_view
 from kaninterp.analysis import Analysis, analyze, answers
 from kaninterp.core import ModelError, PruneCost, Trace
+from kaninterp.core.errors import InputTypeError
 from kaninterp.data import Batches, check_seed
 from kaninterp.measure import ablate, ablate_edges, attribute, trace
 from kaninterp.measure.host import Columns
 from kaninterp.measure.tracing import prepared
-from kaninterp.pruning import measure_cost
-from kaninterp.render import Report, check_writable, document
+from kaninterp.pruning import PruneReport, PruneRun, measure_cost, summarize
+from kaninterp.render import Report, check_writable, document, prune_document
 
-__all__ = ["report"]
+__all__ = ["prune_page", "report"]
 
 STEPS = ("trace", "reference", "inputs", "lags", "edges", "conclusions", "price of the plan")
+UNDO = """kaninterp.workflows.prune_page(run, held_out)
+run = run.undo()  # the last step back; run.model is the model before it"""
 PRINTED_VERSIONS = ("kaninterp", "torch", "captum", "numpy")
 
 
@@ -128,6 +131,81 @@ def report(
             versions=_versions(),
         ),
         analysis=analysis,
+    )
+    if out is not None:
+        page.save(out)
+    return page
+
+
+def prune_page(
+    run: PruneRun | PruneReport,
+    data: Any = None,
+    *,
+    target: Any = None,
+    feature_names: Sequence[str] | None = None,
+    loss: str | Callable[[Tensor, Tensor], Tensor] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    title: str | None = None,
+    batch: int = 256,
+    compiled: bool = False,
+    seed: int = 0,
+) -> Report:
+    """Show what a pruning did: what went and why, what it costs in accuracy, what it saves, step by step.
+
+    Parameters
+    ----------
+    run : PruneRun or PruneReport
+        A run is measured on ``data`` first; a report is shown as it is.
+    data, target, feature_names, loss, seed
+        Held-out data for a run, as for `kaninterp.pruning.summarize`. None: nothing is measured.
+    out : path, optional
+        Write the HTML here, atomically. Checked before any work is done.
+    title : str, optional
+        Headline of the page.
+    batch : int
+        Rows of one call when latency is measured.
+    compiled : bool
+        Also time the models under `torch.compile`.
+
+    Returns
+    -------
+    Report
+        ``save(path)``, ``to_html()``, ``to_json()``; shows itself in a notebook. The same `PruneReport` gives the
+        same bytes; measured times differ from run to run.
+
+    Raises
+    ------
+    InputTypeError
+        Neither a run nor a report, or data for a report.
+    ReportWriteError
+        ``out`` cannot be written.
+    KanInterpError
+        As for `kaninterp.pruning.summarize`.
+
+    Examples
+    --------
+    >>> import torch, kaninterp as ki
+    >>> from kaninterp.analysis import keep_all
+    >>> head, x = ki.KANHead(3, 1), torch.randn(50, 3)
+    >>> small, report = ki.prune(head, keep_all(ki.trace(head, x, progress=False)))
+    >>> prune_page(report).to_html().startswith("<!DOCTYPE html>")
+    True
+    """
+    if out is not None:
+        check_writable(Path(out))
+    if isinstance(run, PruneRun):
+        options: dict[str, Any] = {"target": target, "feature_names": feature_names, "loss": loss, "seed": seed}
+        found = summarize(run, data, batch=batch, compiled=compiled, **options)
+    elif not isinstance(run, PruneReport):
+        raise InputTypeError(f"run: expected a PruneRun or a PruneReport, got {type(run).__name__}")
+    elif data is not None:
+        raise InputTypeError("data: only a PruneRun can be measured, a PruneReport has no models; give the run")
+    else:
+        found = run
+    page = Report(
+        document=prune_document(
+            found, title=title or f"What pruning did to {found.model or 'the model'}", call=UNDO, versions=_versions()
+        )
     )
     if out is not None:
         page.save(out)

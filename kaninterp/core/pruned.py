@@ -7,6 +7,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .errors import ShapeError
 from .evidence import Estimate
 from .plan import Reason
 
@@ -30,8 +31,10 @@ class Efficiency:
         Size of its state as a safetensors file.
     latency_ms, latency_iqr_ms : float
         Median time of one call on ``batch`` rows, and the distance between its quartiles (eager mode).
+    latency_best_ms : float
+        The fastest of these times: what the machine does when nothing else keeps it busy.
     throughput : float
-        Rows per second at that median.
+        Rows per second at the median.
     compiled_ms, compiled_iqr_ms : float or None
         The same under ``torch.compile``; None if it was not measured.
     batch, threads, repeats : int
@@ -44,6 +47,7 @@ class Efficiency:
     bytes_on_disk: int
     latency_ms: float
     latency_iqr_ms: float
+    latency_best_ms: float
     throughput: float
     batch: int
     threads: int
@@ -153,6 +157,12 @@ class PruneReport:
     held_out: HeldOut | None = None
     efficiency: tuple[Efficiency, Efficiency] | None = None
     steps: tuple[StepLine, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.input_ids) != len(self.kept_inputs):
+            raise ShapeError(
+                f"PruneReport: {len(self.kept_inputs)} kept inputs, but {len(self.input_ids)} original indices of them"
+            )
 
     def to_json(self) -> str:
         """The same as JSON, keys sorted; what is not a finite number is null."""

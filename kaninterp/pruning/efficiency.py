@@ -43,6 +43,7 @@ QUANTITIES = {
     "bytes_on_disk": "bytes on disk",
     "latency_ms": "latency, ms",
     "latency_iqr_ms": "interquartile range, ms",
+    "latency_best_ms": "fastest, ms",
     "throughput": "rows per second",
     "compiled_ms": "latency compiled, ms",
     "compiled_iqr_ms": "interquartile range compiled, ms",
@@ -136,7 +137,7 @@ def compare(before: Efficiency, after: Efficiency) -> pd.DataFrame:
     --------
     >>> cost = Efficiency(
     ...     parameters=10, nonzero=8, multiply_adds=9, bytes_on_disk=99, latency_ms=2.0, latency_iqr_ms=0.1,
-    ...     throughput=500.0, batch=1, threads=1, repeats=3,
+    ...     latency_best_ms=1.9, throughput=500.0, batch=1, threads=1, repeats=3,
     ... )
     >>> compare(cost, cost).loc["multiply-adds per row"].tolist()
     [9.0, 9.0, 1.0]
@@ -267,6 +268,7 @@ def _efficiency(model: nn.Module, adds: int, times: Array, fast: Array | None, b
         bytes_on_disk=bytes_on_disk(model),
         latency_ms=median,
         latency_iqr_ms=spread,
+        latency_best_ms=float(times.min()),
         throughput=1e3 * batch / median,
         batch=batch,
         threads=torch.get_num_threads(),

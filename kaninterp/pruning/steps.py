@@ -76,7 +76,7 @@ class PruneRun:
     --------
     >>> import kaninterp as ki
     >>> head = ki.KANHead(3, 1)
-    >>> run = PruneRun.begin(head).then(PruneStep(number=1, label="nothing", model=head, losses={"held_out": 0.5}))
+    >>> run = PruneRun.begin(head).add("nothing", head, losses={"held_out": 0.5})
     >>> run.history[["step", "label", "edges", "held_out"]].to_dict("records")[1]
     {'step': 1, 'label': 'nothing', 'edges': 3, 'held_out': 0.5}
     >>> run.undo().steps
@@ -117,6 +117,22 @@ class PruneRun:
         if step.number != len(self.steps) + 1:
             raise InputError(f"then(): expected step {len(self.steps) + 1}, got step {step.number}; number it so")
         return replace(self, steps=(*self.steps, replace(step, model=copy.deepcopy(step.model))))
+
+    def add(
+        self,
+        label: str,
+        model: nn.Module,
+        *,
+        report: PruneReport | None = None,
+        losses: Mapping[str, Estimate | float] | None = None,
+        efficiency: Efficiency | None = None,
+    ) -> PruneRun:
+        """`then` with the number of the step filled in; see `PruneStep` for the rest."""
+        number = len(self.steps) + 1
+        step = PruneStep(
+            number=number, label=label, model=model, report=report, losses=losses or {}, efficiency=efficiency
+        )
+        return self.then(step)
 
     def undo(self, steps: int = 1) -> PruneRun:
         """Take the last steps back: the run as it was before them, its model bit for bit.

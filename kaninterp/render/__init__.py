@@ -1,10 +1,11 @@
-"""An analysis as a document, and the document as a page, as text and as JSON."""
+"""An analysis, or a pruning, as a document, and the document as a page, as text and as JSON."""
 
 from .blocks import Document
 from .document import document
 from .html import to_html
+from .prune_page import prune_document
 from .report import Report, check_writable
 from .serial import to_json
 from .text import to_text
 
-__all__ = ["Document", "Report", "check_writable", "document", "to_html", "to_json", "to_text"]
+__all__ = ["Document", "Report", "check_writable", "document", "prune_document", "to_html", "to_json", "to_text"]

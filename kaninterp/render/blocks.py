@@ -77,6 +77,8 @@ class AnswerBox:
         Model size before and after.
     checks : tuple of Check
         How sure the answer is.
+    judged : bool
+        Whether data decided on the columns, so that some may be open; False: they are simply kept or gone.
     """
 
     headline: str
@@ -92,6 +94,7 @@ class AnswerBox:
     difference: Whisker | None
     sizes: tuple[SizeChange, ...]
     checks: tuple[Check, ...]
+    judged: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,170 @@
+"""The page about a pruning: the same rules as the report's."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+
+import html5lib
+import pytest
+
+from kaninterp.core import Estimate, Reason
+from kaninterp.core.pruned import Efficiency, HeldOut, PruneReport, StepLine
+from kaninterp.render import Report, prune_document, to_html, to_json, to_text
+from kaninterp.render.sections.pruned_parts import ranges
+from tests.render.synthetic import HOSTILE
+
+NAN = float("nan")
+
+
+def estimate(value, spread=0.1):
+    return Estimate(value=value, low=value - spread, high=value + spread)
+
+
+def cost(scale=1.0, **options):
+    return Efficiency(
+        parameters=int(1000 * scale), nonzero=int(900 * scale), multiply_adds=int(5000 * scale),
+        bytes_on_disk=int(9000 * scale), latency_ms=2.0 * scale, latency_iqr_ms=0.1, latency_best_ms=1.9 * scale,
+        throughput=1000 / scale, batch=64, threads=2, repeats=50, **options,
+    )  # fmt: skip
+
+
+def pruned(names=("income", "age", "noise"), *, measured=True, plain=True) -> PruneReport:
+    kept = tuple(range(0, len(names), 2))
+    gone = tuple(range(1, len(names), 2))
+    reasons = (
+        Reason(kind="edge", place=(0, 1, 1), score=0.01, threshold=0.03, text="kan2 0.01 < 0.03"),
+        Reason(kind="node", place=(1, 1), score=0.0, threshold=0.03, text="nobody reads it"),
+        *(Reason(kind="input", place=(i,), score=0.0, threshold=0.0, text=f"no rise: {names[i]}") for i in gone),
+    )
+    held = HeldOut(
+        loss="mse", rows=400, before=estimate(0.5), after=estimate(0.55), difference=estimate(0.05, 0.02),
+        score="R2", score_before=estimate(0.9), score_after=estimate(0.88), score_difference=estimate(-0.02, 0.01),
+    )  # fmt: skip
+    line = {"nodes": 5, "parameters": 1000}
+    return PruneReport(
+        kept_inputs=tuple(names[i] for i in kept),
+        dropped_inputs=tuple(names[i] for i in gone),
+        node_ids=(kept, (0, 2), (0,)),
+        widths=((len(names), 3, 1), (len(kept), 2, 1)),
+        edges=(12, 6),
+        nodes=(7, 5),
+        parameters=(1000, 250),
+        reasons=reasons,
+        input_ids=kept,
+        node_names=(
+            tuple(names[i] for i in kept) if plain else tuple(f"unit {i}" for i in kept),
+            ("node 1.0", "node 1.2"),
+            ("y<0>",),
+        ),
+        model="Hybrid",
+        held_out=held if measured else None,
+        efficiency=(cost(compiled_ms=1.0, compiled_iqr_ms=0.1), cost(0.25, compiled_ms=0.5, compiled_iqr_ms=0.1))
+        if measured
+        else None,
+        steps=(
+            StepLine(step=0, label="start", edges=12, inputs=None, **line),
+            StepLine(step=1, label="kan2 < 0.03", edges=6, inputs=2, train=Estimate(value=0.4, low=NAN, high=NAN),
+                     held_out=estimate(0.55), multiply_adds=1250, latency_ms=0.5, **line),
+        )
+        if measured
+        else (),
+    )  # fmt: skip
+
+
+CASES = {
+    "usual": pruned(),
+    "hostile": pruned(HOSTILE),
+    "bare": pruned((), measured=False),
+    "units": pruned(plain=False),
+    "many": pruned(tuple(f"pixel {i}" for i in range(784)), plain=False),
+}
+
+
+@pytest.fixture(params=list(CASES), scope="module")
+def html(request) -> str:
+    return to_html(prune_document(CASES[request.param], call="run = run.undo()", versions=(("torch", "2"),)))
+
+
+def test_strict_parser_finds_nothing_wrong(html):
+    html5lib.HTMLParser(strict=True).parse(html)
+
+
+def test_ids_are_unique_and_every_reference_is_met(html):
+    body = html[: html.index('<script type="application/json"')]
+    ids = re.findall(r'\sid="([^"]*)"', body)
+    assert len(ids) == len(set(ids))
+    wanted = set(re.findall(r'href="#([^"]*)"', body)) | set(re.findall(r'aria-labelledby="([^"]*)"', body))
+    assert wanted <= set(ids)
+
+
+def test_nothing_points_outside_and_names_are_escaped(html):
+    assert not re.search(r"(https?:)?//[a-z]", html.replace("http://www.w3.org/2000/svg", ""))
+    assert not any(part.get("src") for part in html5lib.parse(html, namespaceHTMLElements=False).iter())
+    assert html.count("</script>") == 2
+    assert "<img" not in html
+    assert "\u202e" not in html
+    assert "y<0>" not in html
+    assert "default-src &#39;none&#39;" in html
+
+
+def test_tables_have_captions_and_figures_have_words(html):
+    tree = html5lib.parse(html, namespaceHTMLElements=False)
+    for table in tree.iter("table"):
+        assert "".join(table.find("caption").itertext()).strip()
+        assert table.find(".//th[@scope]") is not None
+    for svg in tree.iter("{http://www.w3.org/2000/svg}svg"):
+        assert svg.get("aria-hidden") == "true" or svg.get("aria-label")
+
+
+def test_headings_do_not_skip_a_level(html):
+    levels = [int(level) for level in re.findall(r"<h([1-6])", html)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+def test_page_is_small(html):
+    assert len(html.encode()) < 1_000_000
+
+
+def test_same_bytes_twice():
+    assert to_html(prune_document(CASES["usual"])) == to_html(prune_document(pruned()))
+
+
+def test_numbers_are_those_of_the_report():
+    text = to_text(prune_document(CASES["usual"]))
+    assert "2 of 3 inputs and 6 of 12 edges are left, with 25 % of the parameters." in text
+    assert "The loss on held-out data rises: 0.5 → 0.55 mse (difference +0.05" in text
+    assert re.search(r"Multiply-adds per row +5,000 +1,250 +× 0.25", text)
+    assert re.search(r"Latency compiled, ms +1 +0.5 +× 0.5", text)
+    assert re.search(r"R2 +0.9 \(0.8 to 1\) +0.88", text)
+    assert re.search(r"1  kan2 < 0.03 +6 +5 +2 +1,000 +1,250 +0.5 +0.4 +0.55", text)
+    assert "✓ Latency falls by more than it spreads: 2 → 0.5 ms." in text
+    assert "! The loss rises beyond noise." in text
+    assert "age → node 1.1" in text
+    assert re.search(r"Layer 1 +3 +2 +0, 2 +node 1.0 and node 1.2", text)
+
+
+def test_an_edge_out_of_a_unit_is_not_named_after_a_column():
+    assert "unit 1 → node 1.1" in to_text(prune_document(CASES["units"]))
+
+
+def test_what_was_not_measured_is_not_shown():
+    document = prune_document(CASES["bare"])
+    assert [section.id for section in document.sections] == ["answer", "reasons", "map", "model", "glossary"]
+    assert "was not measured" in to_text(document)
+
+
+def test_json_is_the_document():
+    document = prune_document(CASES["hostile"])
+    read = json.loads(to_json(document))
+    assert read["sections"][0]["blocks"][0]["kind"] == "AnswerBox"
+    assert Report(document).to_json() == to_json(document)
+
+
+def test_runs_of_numbers_are_short():
+    assert ranges(tuple(range(1000))) == "0–999"
+    assert ranges(()) == ""
+    assert ranges(tuple(range(0, 200, 2))).endswith("and 60 more runs")
