@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kaninterp.data import Batch
 from kaninterp.measure.host import Columns
 from kaninterp.nn import Entry, KANHead
-from kaninterp.pruning.substitutes import Gone
+from kaninterp.pruning.substitutes import LINEAR, Gone
 
 __all__ = ["EdgeStandIns", "fold"]
 
@@ -97,7 +97,7 @@ def fold(model: nn.Module, found: Sequence[Entry], columns: Columns, batch: Batc
                 rows = batch.inputs[which].reshape(-1, batch.inputs[which].shape[-1])
                 taken = {entry.columns.index(place): _taken(entry, others) for place, others in _seen(entry, moved)}
                 _fold_edges(module, rows[:, list(entry.columns)], taken)
-            elif not isinstance(module, KANHead):
+            elif entry.kind in LINEAR:
                 for place, others in _seen(entry, moved):
                     _fold_weights(module, entry, place, others, lost[place].weights)
     return new

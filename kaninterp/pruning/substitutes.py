@@ -14,7 +14,7 @@ from kaninterp.data import Batch
 from kaninterp.measure.host import Columns
 from kaninterp.nn import Entry
 
-__all__ = ["Gone", "Substitute", "find_substitute", "foldable", "replaced"]
+__all__ = ["LINEAR", "Gone", "Substitute", "find_substitute", "foldable", "replaced"]
 
 ENOUGH_R2 = 0.9
 """Share of a column's variance from which others stand in for it: |r| = .95 for a single one."""
@@ -23,8 +23,8 @@ FULL_R2 = 0.999
 MOST = 3
 """Columns that stand in together, at most: x7 = x1 + x2 needs two."""
 LEAST_R = 0.1
-FOLDS = ("linear", "lstm", "gru", "rnn", "kan")
-"""Kinds of readers whose weights can take over for a column that goes."""
+LINEAR = ("linear", "lstm", "gru", "rnn")
+"""Kinds of readers whose weights can take over for a column that goes; a KAN's edges can, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +128,7 @@ def foldable(found: Sequence[Entry], columns: Columns, batch: Batch) -> IntArray
 
 def _can_fold(entry: Entry) -> bool:
     # a KAN on flattened windows has several edges per column, each with functions of its own
-    return entry.kind in FOLDS and (entry.kind != "kan" or len(set(entry.columns)) == len(entry.columns))
+    return entry.kind in LINEAR or (entry.kind == "kan" and len(set(entry.columns)) == len(entry.columns))
 
 
 def _explained(co: Array, others: list[int], index: int) -> tuple[float, Array]:

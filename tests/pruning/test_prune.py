@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 import kaninterp as ki
-from kaninterp.analysis import keep_all, plan_of
+from kaninterp.analysis import BudgetRule, keep_all, plan_of
 from kaninterp.core import ModelError, PlanError
-from kaninterp.core.errors import InputTypeError
+from kaninterp.core.errors import InputError, InputTypeError
 from kaninterp.nn import gated_columns
 from kaninterp.pruning import measure_cost
 from tests.tiny import TwoPaths, hybrid, paper_head
@@ -169,3 +169,23 @@ def test_a_model_of_several_inputs_asks_for_an_example():
     small, report = ki.prune(model, plan, example=data)
     assert small.a.kept_columns == (0,)
     assert report.dropped_inputs == ("input0.1",)
+
+
+def test_a_plan_and_data_take_their_own_options():
+    model = hybrid()
+    plan = keep_all(ki.trace(model, DATA))
+    with pytest.raises(InputError, match="held_out only go with data"):
+        ki.prune(model, plan, held_out=DATA)
+    with pytest.raises(InputError, match="example= only goes with a plan"):
+        ki.prune(model, DATA, example=DATA)
+
+
+def test_what_is_nearly_a_plan_is_told_the_way():
+    model = hybrid()
+    trace = ki.trace(model, DATA)
+    with pytest.raises(InputTypeError, match=r"analyze\(trace\)\.plan"):
+        ki.prune(model, trace)
+    with pytest.raises(InputTypeError, match=r"its \.plan"):
+        ki.prune(model, ki.analyze(trace))
+    with pytest.raises(InputTypeError, match="rule BudgetRule, which needs data"):
+        ki.prune(model, BudgetRule())
