@@ -88,7 +88,7 @@ def probe(
     ablation (all edges out of a node share one evaluation of the next layer), permutations x nodes for Shapley
     values. Where the model does not return the KAN's outputs as they are, the whole model runs for each edge and
     coalition. Memory is bounded whatever the number of rows and edges. One core, all kinds, 2000 rows: .6 s for a
-    head 8-5-1. 500 rows for 784-64-10: 1 s for Taylor and Fisher, 16 s for ablation, 33 s for Shapley values.
+    head 8-5-1. 500 rows for 784-64-10: 1 s for Taylor and Fisher, 16 s for ablation, 28 s for Shapley values.
 
     Moving an input (x + c, the grid along with it) changes no number here by more than 1e-9, nor any score of a
     trace. A magnitude that counts the mean does move: the effect that ShapKAN was made for (Fan et al. 2025, arXiv
