@@ -217,22 +217,23 @@ def _curve(probe: _Probe, boot: BlockBootstrap, rise: Array, reads: BoolArray, p
 
 
 def _readers(model: nn.Module, held: Rows) -> tuple[BoolArray, Array]:
-    """Which columns the model can read at all, and the norm of their first weights (NaN: cannot tell)."""
+    """Which columns the model can read at all, and the norm of their first weights (NaN: there are none to see)."""
     few = held.batch.rows(slice(0, 4))
     found = entries(model, few.arguments)
     keys = few.places
     squares = np.zeros(len(held.columns.places))
-    known = np.ones(len(squares), dtype=bool)
+    known, found_at_all = np.ones(len(squares), dtype=bool), np.zeros(len(squares), dtype=bool)
     for number, (which, position) in enumerate(held.columns.places):
         for entry in found:
             if entry.key != keys[which] or position not in entry.columns:
                 continue
+            found_at_all[number] = True
             if entry.kind == "other":
                 known[number] = False
                 continue
             norms = column_norms(model.get_submodule(entry.path)).detach().double().cpu().numpy()
             squares[number] += sum(norms[i] ** 2 for i, c in enumerate(entry.columns) if c == position)
-    norms_out = np.where(known, np.sqrt(squares), np.nan)
+    norms_out = np.where(known & found_at_all, np.sqrt(squares), np.nan)
     reads = ~known | (squares > 0)
     return reads, norms_out
 

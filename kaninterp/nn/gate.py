@@ -106,7 +106,7 @@ def gate_inputs(
     PlanError
         A column that the input does not have, or a constant that is not finite.
     ModelError
-        The model has attributes of the gate's names, or cannot carry hooks (compiled, scripted).
+        The model has attributes of the gate's names, or is scripted and cannot carry hooks.
 
     Examples
     --------
@@ -133,6 +133,9 @@ def hold_inputs_(
     reasons: Mapping[Key, Mapping[int, str]] | None = None,
 ) -> None:
     """Do to a model itself what `gate_inputs` does to a copy of it."""
+    model = getattr(model, "_orig_mod", model)  # a compiled model calls the one it was made from, with its hooks
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ModelError("a scripted model cannot carry an input gate; gate the model it was made from, then script it")
     gates = {gate.key: gate for gate in _gates_of(model)}
     first = not gates
     for key, dropped in columns.items():
@@ -211,8 +214,6 @@ def _extended_(  # noqa: PLR0917 (internal; the parts of one gate)
 
 
 def _add_buffers(model: nn.Module, gate: InputGate, fill: Tensor) -> None:
-    if isinstance(model, torch.jit.ScriptModule):
-        raise ModelError("a scripted model cannot carry an input gate; gate the model it was made from")
     held, values = gate.buffers
     taken = [name for name in (held, values) if hasattr(model, name)]
     if taken:

@@ -96,8 +96,8 @@ def _check_fill(fill: Any, kept: tuple[int, ...], full_width: int) -> None:
         raise InputTypeError(f"fill must be a float tensor of shape ({full_width},), got {got}")
     if fill.shape != (full_width,):
         raise ShapeError(f"fill must have one value per column, shape ({full_width},), got {tuple(fill.shape)}")
-    dropped = [column for column in range(full_width) if column not in kept]
-    bad = [column for column in dropped if not bool(fill[column].isfinite())]
+    finite = fill.detach().isfinite().index_fill(0, torch.tensor(kept, dtype=torch.long, device=fill.device), True)
+    bad = [column for column, fine in enumerate(finite.tolist()) if not fine]
     if bad:
         raise PlanError(f"fill is not finite at dropped columns {bad}; give the constant each is held at")
 
@@ -112,13 +112,14 @@ def _rebuilt(
 ) -> nn.Module:
     full_width = input_width(module)
     before = module.places if isinstance(module, Narrowed) else tuple(range(full_width))
-    after = _places_left(before, set(kept), family.groups(module)) if compact else before
+    stay = set(kept)
+    after = _places_left(before, stay, family.groups(module)) if compact else before
     new = family.empty_twin(module, len(after), bias=fill is not None)
     with torch.no_grad():
         at = {column: place for place, column in enumerate(before)}
-        moves = [(at[column], place) for place, column in enumerate(after) if column in kept]
+        moves = [(at[column], place) for place, column in enumerate(after) if column in stay]
         _copy_weights(family, module, new, moves)
-        family.fold(module, new, _held(before, set(kept), fill).to(next(module.parameters()).device))
+        family.fold(module, new, _held(before, stay, fill).to(next(module.parameters()).device))
     new.remember(after, full_width, next(new.parameters()).device)
     for name in _HOOKS:
         getattr(new, name).update(copy.copy(getattr(module, name)))

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from kaninterp.nn.provenance import FOREIGN, BesideOperations, Provenance
@@ -15,6 +16,10 @@ from kaninterp.nn.readers import column_axis, input_kind
 from kaninterp.nn.undisturbed import undisturbed
 
 __all__ = ["Read", "all_reads"]
+
+
+_SEVERAL = "each of its columns holds several raw ones; the raw columns are taken to lie along another axis"
+_IN_PARTS = "its columns are raw only in part (padded or overwritten), so that none of them can be held at a constant"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +104,8 @@ def _columns_given(module: nn.Module, given: list[Tensor], seen: Provenance) -> 
     rows = ids.movedim(axis, -1).reshape(-1, ids.shape[axis])
     if bool((rows == rows[0]).all()):
         return tuple(int(number) for number in rows[0].tolist()), ""
-    return everything, (
-        f"the columns of this {type(module).__name__} are not raw columns: they are mixed or padded with others"
-    )
+    several = any(len(set(column.tolist()) - {FOREIGN}) > 1 for column in rows.unbind(1))
+    return everything, _SEVERAL if several else _IN_PARTS
 
 
 @contextmanager
@@ -109,6 +113,8 @@ def _hooked(model: nn.Module, listener: _Listener) -> Iterator[None]:
     handles = []
     try:
         for path, module in model.named_modules():
+            if isinstance(module, torch.jit.ScriptModule):
+                continue  # no hooks there; its operations are seen all the same
 
             def before(module: nn.Module, args: Any, kwargs: Any, path: str = path) -> None:
                 listener.enter(path, module, (args, kwargs))

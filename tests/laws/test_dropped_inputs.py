@@ -13,6 +13,7 @@ from torch import nn
 
 import kaninterp as ki
 from kaninterp.analysis import keep_all
+from kaninterp.measure import ablate
 from kaninterp.nn import check_dropped, entries, gated_columns, prune_model
 from tests.raw_readers import draw, held_at
 
@@ -33,6 +34,17 @@ class Through(nn.Module):
 
     def forward(self, x):
         return self.head(torch.tanh(self.conv(x.transpose(1, 2) if self.transpose else x)).mean(-1))
+
+
+class Skip(nn.Module):
+    """The head reads units and the raw columns of the last step, side by side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru, self.head = nn.GRU(WIDTH, 3, batch_first=True), head(3 + WIDTH)
+
+    def forward(self, x):
+        return self.head(torch.cat([self.gru(x)[0][:, -1], x[:, -1]], -1))
 
 
 class Transformer(nn.Module):
@@ -89,6 +101,7 @@ def scaled_lstm() -> nn.Module:
 
 
 STRUCTURAL = {
+    "gru and columns into the head": Skip,
     "lstm": lambda: ki.Hybrid(nn.LSTM(WIDTH, 4, batch_first=True), head(4)),
     "conv1d, channels in front": lambda: Through(nn.Conv1d(WIDTH, 4, 3, padding=1), transpose=False),
     "conv1d, transposed": lambda: Through(nn.Conv1d(WIDTH, 4, 3, padding="same", dilation=2), transpose=True),
@@ -222,3 +235,13 @@ def test_the_public_verb_on_every_backbone(name):
     assert report.dropped_inputs == ("x1", "x4")
     assert gated_columns(new) == ({0: (1, 4)} if name in GATED else {})
     assert torch.equal(new(held_at(x, torch.full((6,), -1e30), (0, 2, 3, 5))), new(x))
+
+
+@pytest.mark.parametrize("name", ["normalised before the lstm", "conv1d, transposed"])
+def test_a_column_that_went_is_reported_as_unread(name):
+    model, _, _, _ = built(name)
+    data = draw(60, STEPS, WIDTH, seed=8)
+    new, _ = ki.prune(model, dropping(model, data, {"x1"}), example=data)
+    found, _ = ablate(new, (data, data[:, -1, 0]), progress=False)
+    assert found.reads.tolist() == [True, False, True, True, True, True]
+    assert np.isnan(found.norms[1]) if name in GATED else found.norms[1] == 0.0

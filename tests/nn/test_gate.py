@@ -107,6 +107,9 @@ def test_a_gate_is_compiled_and_exported():
     torch.testing.assert_close(compiled(x), gated(x), atol=1e-6, rtol=1e-5)
     program = torch.export.export(gated, (x,))
     moved = x + torch.tensor([0.0, 1e6, 0.0])
+    late = gate_inputs(torch.compile(norm_first(), fullgraph=True, backend="aot_eager"), {0: (1,)}, {0: torch.ones(3)})
+    assert gated_columns(late) == {0: (1,)}
+    assert torch.equal(late(moved), late(x))
     torch.testing.assert_close(program.module()(moved), gated(x), atol=1e-6, rtol=1e-5)
 
 
@@ -136,6 +139,7 @@ def test_what_is_said_about_a_gate():
     assert "column 1 of input 0" in gate_notes(gated)[0]
 
 
+@pytest.mark.filterwarnings("ignore")  # torch's own, about scripting
 def test_bad_gates_are_refused():
     model, fill = norm_first(), torch.zeros(3)
     with pytest.raises(PlanError, match="which has 3"):
@@ -144,6 +148,8 @@ def test_bad_gates_are_refused():
         gate_inputs(model, {0: (1,)}, {0: fill / 0})
     with pytest.raises(ShapeError, match="of 3 on axis -1"):
         gate_inputs(Two(), {0: (1,)}, {0: fill})(draw(5, 4))
+    with pytest.raises(ModelError, match="scripted"):
+        gate_inputs(torch.jit.script(nn.Linear(3, 1)), {0: (1,)}, {0: fill})
     model.input_gate_0_held = 1
     with pytest.raises(ModelError, match="input_gate_0_held"):
         gate_inputs(model, {0: (1,)}, {0: fill})

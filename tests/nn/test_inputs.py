@@ -119,7 +119,30 @@ def test_what_cannot_be_narrowed_is_called_other(model, path, columns, reason):
 def test_channels_that_are_time_steps_are_called_other():
     conv = nn.Sequential(nn.Conv1d(3, 4, 2), nn.Flatten(), nn.Linear(12, 1))
     assert listed(conv, draw(5, 3, 4)) == [("0", "other", (0, 1, 2, 3), 0)]
-    assert "mixed or padded" in entries(conv, draw(5, 3, 4))[0].reason
+    assert "along another axis" in entries(conv, draw(5, 3, 4))[0].reason
+
+
+def test_columns_padded_with_constants_are_called_other():
+    class Causal(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv1d(3, 4, 3)
+
+        def forward(self, x):
+            return self.conv(functional.pad(x.mT, (2, 0)))
+
+    (entry,) = entries(Causal(), draw(5, 7, 3))
+    assert (entry.kind, entry.columns) == ("other", (0, 1, 2))
+    assert "padded" in entry.reason
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own, about scripting
+def test_scripted_and_compiled_parts_are_seen_through():
+    scripted = nn.Sequential(torch.jit.script(nn.Linear(3, 4)), nn.ReLU())
+    assert listed(scripted, draw(5, 3)) == [("", "other", (0, 1, 2), 0)]
+    compiled = nn.Sequential(torch.compile(nn.Linear(3, 4), backend="eager"), nn.ReLU())
+    compiled(draw(5, 3))
+    assert listed(compiled, draw(5, 3)) == [("0._orig_mod", "linear", (0, 1, 2), 0)]
 
 
 @pytest.mark.parametrize(
