@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from kaninterp.adapters import ModelView, as_view
-from kaninterp.core import EdgeMask, KanInterpError, ModelError, PlanError, PrunePlan
+from kaninterp.core import EdgeMask, KanInterpError, ModelError, PlanError, PrunePlan, Reason
 from kaninterp.core.errors import InputTypeError
 from kaninterp.data import Batch, as_batches, called, placement
 from kaninterp.measure.host import Columns, untouched
-from kaninterp.nn import check_dropped, entries, prune_model
+from kaninterp.nn import check_dropped, entries, gate_notes, gated_columns, prune_model
 from kaninterp.pruning.outcome import PruneReport, outcome
 
 __all__ = ["carry_out"]
@@ -41,7 +42,8 @@ def carry_out(
     kept, dropped, fill = _by_input(batch, columns, plan)
     new = prune_model(model, view.path, keep, constants, entries=found, keep_columns=kept, fill=fill, compact=compact)
     check_dropped(new, inputs, {key: gone for key, gone in dropped.items() if gone})
-    return new, outcome(view, as_view(new, view.path), plan, model, new)
+    told = replace(plan, reasons=(*plan.reasons, *_gate_reasons(new, batch, columns, plan)))
+    return new, outcome(view, as_view(new, view.path), told, model, new)
 
 
 def _check_fits(view: ModelView, plan: PrunePlan) -> None:
@@ -85,6 +87,27 @@ def _check_runs(model: nn.Module, batch: Batch, *, made_up: bool) -> None:
         if not made_up:
             raise
         raise ModelError(f"{error}; prune() made these inputs up, pass rows of your data as example=...") from error
+
+
+def _gate_reasons(new: nn.Module, batch: Batch, columns: Columns, plan: PrunePlan) -> list[Reason]:
+    """What a gate in front of the new model means, in place of the plan's own reason for each column it holds."""
+    keys, gates = batch.places, gated_columns(new)
+    held = [
+        (number, keys[which], position)
+        for number, (which, position) in enumerate(columns.places)
+        if not plan.inputs[number] and position in gates.get(keys[which], ())
+    ]
+    names = {key: [f"column {p}" for p in range(x.shape[-1])] for key, x in zip(keys, batch.inputs, strict=True)}
+    for number, key, position in held:
+        names[key][position] = plan.input_names[number]
+    notes = " ".join(gate_notes(new, names)) if held else ""
+    reasons = []
+    for number, _, _ in held:
+        own = plan.why(number, kind="input")
+        text = f"{own[-1].text} {notes}" if own else notes
+        score, threshold = (own[-1].score, own[-1].threshold) if own else (0.0, 0.0)
+        reasons.append(Reason(kind="input", place=(number,), score=score, threshold=threshold, text=text))
+    return reasons
 
 
 def _by_input(

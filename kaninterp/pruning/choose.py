@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -13,11 +13,12 @@ from kaninterp.adapters import as_view
 from kaninterp.analysis import score_named
 from kaninterp.core import PlanError, PrunePlan
 from kaninterp.core.survival import SurvivalTable
-from kaninterp.data import check_seed
+from kaninterp.data import Batches, check_seed
 from kaninterp.measure import trace
 from kaninterp.measure.host import untouched
 from kaninterp.measure.losses import Loss
 from kaninterp.pruning.carry_out import carry_out
+from kaninterp.pruning.comparison import measure_held_out
 from kaninterp.pruning.held_out import parts_of
 from kaninterp.pruning.outcome import PruneReport, outcome
 from kaninterp.pruning.study import Study
@@ -40,8 +41,10 @@ class Choice:
         Carries the choice out on ``prepared``.
     prepared : nn.Module
         A copy of the model in which columns that stay have taken over for those that go.
-    example
-        A few rows of the data.
+    held : Batches
+        The held-out rows.
+    loss
+        As for `choose`.
     path : str
         Where the KAN sits.
     """
@@ -49,7 +52,8 @@ class Choice:
     table: SurvivalTable
     plan: PrunePlan
     prepared: nn.Module
-    example: Any
+    held: Batches
+    loss: Loss
     path: str
 
     def carry_out(self, model: nn.Module, *, compact: bool = True) -> tuple[nn.Module, PruneReport]:
@@ -67,9 +71,15 @@ class Choice:
                 f"{inputs.loss[inputs.chosen]:.4g}, the model's is {self.table.base} on {self.table.held_out}, so the "
                 "choice would remove everything; train the model better, or make a plan by hand"
             )
-        new, _ = carry_out(self.prepared, self.plan, path=self.path, example=self.example, compact=compact)
+        new, told = carry_out(self.prepared, self.plan, path=self.path, example=self._example, compact=compact)
         report = outcome(as_view(model, self.path), as_view(new, self.path), self.plan, model, new)
-        return new, report
+        price = measure_held_out(model, new, self.held, loss=self.loss)
+        return new, replace(report, reasons=told.reasons, held_out=price)
+
+    @property
+    def _example(self) -> list[Any]:
+        # as one batch: a bare pair of inputs would be read as input and target
+        return [(self.held.first.rows(slice(0, 4)).arguments,)]
 
 
 def survival(model: nn.Module, data: Any, **options: Any) -> SurvivalTable:
@@ -156,9 +166,8 @@ def choose(
         picked, ready = study.prepared(study.pick_inputs(progress=progress))
         edges, plan = study.edge_path(ready, picked, score=score, progress=progress)
     table = study.table(picked, edges)
-    return Choice(
-        table=table, plan=study.full_plan(plan, picked), prepared=ready, example=study.example, path=view.path
-    )
+    whole = study.full_plan(plan, picked)
+    return Choice(table=table, plan=whole, prepared=ready, held=parts.held, loss=loss, path=view.path)
 
 
 def as_frame(table: SurvivalTable) -> pd.DataFrame:

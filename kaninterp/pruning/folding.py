@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from kaninterp.data import Batch
 from kaninterp.measure.host import Columns
 from kaninterp.nn import Entry, KANHead
-from kaninterp.pruning.substitutes import LINEAR, Gone
+from kaninterp.nn.readers import family_of
+from kaninterp.pruning.substitutes import Gone
 
 __all__ = ["EdgeStandIns", "fold"]
 
@@ -97,7 +98,7 @@ def fold(model: nn.Module, found: Sequence[Entry], columns: Columns, batch: Batc
                 rows = batch.inputs[which].reshape(-1, batch.inputs[which].shape[-1])
                 taken = {entry.columns.index(place): _taken(entry, others) for place, others in _seen(entry, moved)}
                 _fold_edges(module, rows[:, list(entry.columns)], taken)
-            elif entry.kind in LINEAR:
+            elif not isinstance(module, KANHead):
                 for place, others in _seen(entry, moved):
                     _fold_weights(module, entry, place, others, lost[place].weights)
     return new
@@ -105,7 +106,7 @@ def fold(model: nn.Module, found: Sequence[Entry], columns: Columns, batch: Batc
 
 def _plain(entry: Entry) -> bool:
     """Whether every column arrives once."""
-    return len(set(entry.columns)) == len(entry.columns)
+    return len(entry.raw_columns) == len(entry.columns)
 
 
 def _seen(entry: Entry, moved: dict[int, tuple[int, ...]]) -> list[tuple[int, tuple[int, ...]]]:
@@ -119,19 +120,17 @@ def _taken(entry: Entry, others: tuple[int, ...]) -> tuple[int, ...]:
 def _fold_weights(
     module: nn.Module, entry: Entry, position: int, others: Sequence[int], weights: Sequence[float]
 ) -> None:
+    """Add weights of a column to those of others, at every place where each arrives (a flattened window has many)."""
+    family = family_of(module)
+    if family is None or family.groups(module) != 1:
+        return
     kept = getattr(module, "kept_columns", tuple(range(len(entry.columns))))
     at = {raw: [kept.index(p) for p, c in enumerate(entry.columns) if c == raw and p in kept] for raw in entry.columns}
-    for matrix in _input_weights(module):
+    for name in family.first_weights(module):
+        matrix = family.by_column(module, module.get_parameter(name)).squeeze(-2)  # a view (..., columns)
         for other, weight in zip(others, weights, strict=True):
             for source, sink in zip(at[position], at[other], strict=True):
-                matrix[:, sink] += weight * matrix[:, source]
-
-
-def _input_weights(module: nn.Module) -> list[Tensor]:
-    if isinstance(module, nn.RNNBase):
-        ends = ("l0", "l0_reverse") if module.bidirectional else ("l0",)
-        return [module.get_parameter(f"weight_ih_{end}") for end in ends]
-    return [module.get_parameter("weight")]
+                matrix[..., sink] += weight * matrix[..., source]
 
 
 def _fold_edges(head: KANHead, x: Tensor, moved: dict[int, tuple[int, ...]]) -> None:

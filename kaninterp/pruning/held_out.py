@@ -77,7 +77,7 @@ def parts_of(
     --------
     >>> parts = parts_of(torch.nn.Linear(2, 1), (torch.zeros(10, 2), torch.zeros(10)))
     >>> parts.train.n_rows, parts.held.n_rows, parts.remark
-    (8, 2, 'the last 2 of 10 rows in time order, for no held-out data were given')
+    (8, 2, 'the last 2 of 10 rows in time order (no held-out data given)')
     """
     batches = prepared(model, data, target=target, feature_names=feature_names)
     if held_out is None:
@@ -107,7 +107,7 @@ def _cut(model: nn.Module, batches: Batches, data: Any) -> Parts:
     except DataError as error:
         raise DataError(f"{n} rows are too few to hold the last fifth of them out ({error}); pass held_out=") from error
     train, held = (_in_memory(model, batches, rows) for rows in (first, last))
-    remark = f"the last {held.n_rows} of {n} rows in time order, for no held-out data were given"
+    remark = f"the last {held.n_rows} of {n} rows in time order (no held-out data given)"
     return Parts(train=train, held=held, remark=remark)
 
 

@@ -87,7 +87,9 @@ class Study:
         self._found_entries = entries(self.model, self.held.batch.rows(slice(0, 4)).arguments)
         batch = self.parts.train.sample(self._few())
         subject = subject_of(self.model, batch, self.columns, self._loss, self._stand_ins)
-        order = eliminate(subject, raw, foldable(self._found_entries, self.columns, batch), progress=progress)
+        order = eliminate(
+            subject, raw, foldable(self.model, self._found_entries, self.columns, batch), progress=progress
+        )
         losses = np.stack([self.held.without(gone) for gone in order.points], axis=1)
         chosen = path_from("inputs", _input_curve(order, losses), self.boot, slack=self.slack(losses), free=self.enough)
         gone = order.points[chosen.chosen]
@@ -146,13 +148,14 @@ class Study:
 
     def full_plan(self, edges: PrunePlan, picked: Picked) -> PrunePlan:
         """Edges and columns in one plan, with the reason for each, and where the evidence comes from."""
-        words = f"how much goes was judged on {self.parts.remark}"
-        source = Reason(kind="data", place=(), score=0.0, threshold=0.0, text=words)
+        where = f"judged on {self.parts.remark}"
+        reasons = [replace(reason, text=f"{reason.text.rstrip('.')}; {where}.") for reason in _input_reasons(picked)]
+        reasons += [replace(reason, text=f"{reason.text}; {where}") for reason in edges.reasons]
         return replace(
             edges,
             inputs=edges.inputs & self._stays(picked),
             fill=self._fill(edges, picked),
-            reasons=(source, *_input_reasons(picked), *edges.reasons),
+            reasons=tuple(reasons),
         )
 
     def table(self, picked: Picked, edges: SurvivalPath | None) -> SurvivalTable:

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
 from kaninterp.core.frozen import Array, IntArray
 from kaninterp.core.tables import RawTable
 from kaninterp.data import Batch
 from kaninterp.measure.host import Columns
-from kaninterp.nn import Entry
+from kaninterp.nn import Entry, KANHead
+from kaninterp.nn.inputs import OTHER
+from kaninterp.nn.readers import family_of
 
-__all__ = ["LINEAR", "Gone", "Substitute", "find_substitute", "foldable", "replaced"]
+__all__ = ["Gone", "Substitute", "find_substitute", "foldable", "replaced"]
 
 ENOUGH_R2 = 0.9
 """Share of a column's variance from which others stand in for it: |r| = .95 for a single one."""
@@ -23,8 +26,6 @@ FULL_R2 = 0.999
 MOST = 3
 """Columns that stand in together, at most: x7 = x1 + x2 needs two."""
 LEAST_R = 0.1
-LINEAR = ("linear", "lstm", "gru", "rnn")
-"""Kinds of readers whose weights can take over for a column that goes; a KAN's edges can, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,21 +115,26 @@ def replaced(batch: Batch, columns: Columns, gone: Mapping[int, Substitute]) -> 
     return Batch(inputs=tuple(inputs), keys=batch.keys, target=batch.target)
 
 
-def foldable(found: Sequence[Entry], columns: Columns, batch: Batch) -> IntArray:
+def foldable(model: nn.Module, found: Sequence[Entry], columns: Columns, batch: Batch) -> IntArray:
     """Input tensor (raw columns,) whose columns may stand in for each other; -1 where a reader cannot be changed."""
+    able = {entry.path: _can_fold(model.get_submodule(entry.path), entry) for entry in found}
     keys = batch.places
     return np.array(
         [
-            which if all(_can_fold(e) for e in found if e.key == keys[which] and position in e.columns) else -1
+            which if all(able[e.path] for e in found if e.key == keys[which] and position in e.columns) else -1
             for which, position in columns.places
         ],
         np.int64,
     )
 
 
-def _can_fold(entry: Entry) -> bool:
-    # a KAN on flattened windows has several edges per column, each with functions of its own
-    return entry.kind in LINEAR or (entry.kind == "kan" and len(set(entry.columns)) == len(entry.columns))
+def _can_fold(module: nn.Module, entry: Entry) -> bool:
+    if isinstance(module, KANHead):
+        # on flattened windows it has several edges per column, each with functions of its own
+        return len(entry.raw_columns) == len(entry.columns)
+    family = family_of(module) if entry.kind != OTHER else None
+    # weights of one group of a convolution cannot take over for those of another
+    return family is not None and family.groups(module) == 1
 
 
 def _explained(co: Array, others: list[int], index: int) -> tuple[float, Array]:

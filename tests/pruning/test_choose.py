@@ -119,6 +119,8 @@ def test_the_report_says_where_the_evidence_comes_from(copies):
     assert any("last 180 of 900 rows in time order" in reason.text for reason in report.reasons)
     _, report = ki.prune(head, (X[:700], y[:700]), held_out=(X[700:], y[700:]), progress=False)
     assert any("200 held-out rows that were given" in reason.text for reason in report.reasons)
+    assert all("judged on" in reason.text for reason in report.reasons)
+    assert report.held_out.after.value <= report.held_out.before.value + report.held_out.difference.high
     places = {reason.place for reason in report.reasons if reason.kind == "input"}
     assert places == {(i,) for i in range(6) if f"x{i}" in report.dropped_inputs}
 

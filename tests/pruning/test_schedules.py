@@ -12,7 +12,7 @@ from torch import nn
 import kaninterp as ki
 from kaninterp.analysis import EdgeRule, Fraction, ScoreRule, keep_all
 from kaninterp.core.errors import DataError, InputError, InputTypeError, ModelError, PlanError, StateError
-from kaninterp.pruning.schedules import adaptive, dynamic, iterative, one_shot, path
+from kaninterp.pruning.schedules import adaptive, choose_step, dynamic, iterative, one_shot, path
 from kaninterp.training.run import Run
 
 X = torch.rand(240, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -288,3 +288,14 @@ def test_the_bar_can_be_turned_off(trained, capsys):
     assert capsys.readouterr().err == ""
     one_shot(trained, (X, Y), SOME, epochs=0, progress=True, efficiency=False)
     assert "one shot" in capsys.readouterr().err
+
+
+def test_the_step_within_one_standard_error_has_the_fewest_edges(trained):
+    run = iterative(trained, (X, Y), SOME, rounds=4, epochs=2, **QUIET)
+    table, number = run.history, choose_step(run)
+    best = table.loc[table["held_out"].idxmin()]
+    allowed = best["held_out"] + (best["held_out_high"] - best["held_out_low"]) / (2 * 1.959964)
+    within = table[table["held_out"] <= allowed]
+    assert number in within["step"].tolist()
+    assert table["edges"].iloc[number] == within["edges"].min()
+    assert same(state_of(run.undo(len(run.steps) - number).model), state_of(run.steps[number - 1].model))

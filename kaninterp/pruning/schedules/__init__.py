@@ -6,10 +6,11 @@ Each makes a `PruneRun` on a copy of the model, can be killed and resumed, and j
 from __future__ import annotations
 
 from kaninterp.pruning.schedules.adaptive import adaptive
+from kaninterp.pruning.schedules.best import choose_step
 from kaninterp.pruning.schedules.dynamic import dynamic
 from kaninterp.pruning.schedules.iterative import iterative
 from kaninterp.pruning.schedules.one_shot import one_shot
 from kaninterp.pruning.schedules.options import Options
 from kaninterp.pruning.schedules.path import path
 
-__all__ = ["Options", "adaptive", "dynamic", "iterative", "one_shot", "path"]
+__all__ = ["Options", "adaptive", "choose_step", "dynamic", "iterative", "one_shot", "path"]
