@@ -27,7 +27,7 @@ def pruned_inputs(report: PruneReport) -> Section | None:
         return None
     why = {reason.place[0]: reason.text for reason in report.reasons if reason.kind == "input"}
     kept = [
-        (i, name, "keep", f"The model reads it: column {i} of the data.")
+        (i, name, "keep", f"Not dropped: column {i} of the data.")
         for i, name in zip(report.input_ids, report.kept_inputs, strict=True)
     ]
     gone = [(i, name, "drop", why.get(i) or "Dropped without a reason given.") for i, name in dropped_columns(report)]
