@@ -167,7 +167,7 @@ class KANSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         return super().transform(X)
 
     def why(self, name: str) -> str:
-        """Say why an input is kept or not, with the evidence.
+        """Say why an input is kept or not, with the evidence; of several classes, for the one that needs it most.
 
         Parameters
         ----------
@@ -184,12 +184,14 @@ class KANSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         if name not in known:
             raise InputError(f"why({name!r}): there is no such input; allowed: {', '.join(known)}")
         found = [selection.inputs[known.index(name)] for selection in self.selections_]
-        return "\n".join(_sentence(one) for one in sorted(found, key=lambda one: one.p_value)[:1])
+        return _sentence(min(found, key=lambda one: (VERDICTS.index(one.verdict), one.p_value)))
 
     def _windows(self, X: ArrayLike, *, reset: bool) -> Array:
         x = np.asarray(X, dtype=np.float64)
         if reset:
             self.n_features_in_ = x.shape[2]
+            if hasattr(self, "feature_names_in_"):  # of an earlier table
+                del self.feature_names_in_
         elif x.shape[2] != self.n_features_in_:
             raise DataError(
                 f"windows have {x.shape[2]} inputs; {type(self).__name__} was fitted on {self.n_features_in_}"
@@ -228,6 +230,7 @@ def _are_numbers(y: Any) -> bool:
 
 
 MOST_CLASSES = 20
+VERDICTS = ("keep", "tentative", "drop")
 
 
 def _sentence(found: Survivor) -> str:

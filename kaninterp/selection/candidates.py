@@ -1,8 +1,7 @@
 """What could be added to a model next: how much of the residual each candidate explains beyond the model.
 
-Three families. *Edges*: the functions of one feature, smoothest first. *Products* of the smooth functions of two
-features; scores of all of them at once are one matrix product, ``G' diag(r) G``, so pairs cost no more memory than
-columns. *Extensions*: products of two terms of the model that read three features or more.
+Three families. *Edges*: the functions of one feature, smoothest first. *Products* of two features, see
+`kaninterp.selection.products`. *Extensions*: products of two terms of the model that read three features or more.
 
 A candidate has several functions, and how many an unknown curve needs is unknown. Its score is the largest
 ``-log p`` over the first 1, 2, 3, ... of them (a smooth test in the sense of Neyman 1937, with the number chosen by
@@ -11,24 +10,30 @@ the data as in Ledwina 1994); what that choice costs is known to the null distri
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtrc, gammaln
 
 from kaninterp.core.frozen import Array
 
 from .expansion import Term, product
 
-__all__ = ["PAIR_FUNCTIONS", "Edges", "Extensions", "Family", "Found", "Model", "Products", "best", "highest"]
-
-PAIR_FUNCTIONS = 3
-"""Functions per feature in a product: 3 x 3 say what a smooth interaction of noisy data shows."""
+__all__ = ["NOTHING_NEW", "Edges", "Extensions", "Family", "Found", "Model", "best", "highest", "minus_log_p"]
 
 NOTHING_NEW = 1e-4
 """Share of a candidate's variance outside the model below which it is a copy of what the model has."""
+
+ROUNDING = 1e-5
+"""Relative difference of two squared scores in single precision that says nothing."""
+
+FAR = 300.0
+"""Half a squared score from which its tail probability is taken from the asymptotic series (to 1e-8)."""
+
+MOST_EXTENSIONS = 2000
+"""Extensions tried, those of the earliest terms first: the columns are held in memory."""
 
 
 class Found(NamedTuple):
@@ -80,13 +85,15 @@ class Family(Protocol):
     """Candidates of one kind."""
 
     name: str
+    sizes: tuple[int, ...]
+    """How many functions of a candidate are tried."""
 
     def watch(self, model: Model) -> None:
         """Account for what the model has now; called after every change of it."""
         ...
 
-    def squares(self, residual: Array) -> tuple[Array, tuple[int, ...]]:
-        """Cumulated squared scores (candidates, sizes) of a residual of unit length, and the sizes."""
+    def squares(self, residuals: Array) -> Iterator[Array]:
+        """Squared scores (candidates, sizes), cumulated over functions, per residual (n, k) of unit length."""
         ...
 
     def terms(self, index: int, count: int) -> tuple[Term, ...]:
@@ -95,108 +102,96 @@ class Family(Protocol):
 
 
 def best(family: Family, residual: Array) -> Found:
-    """The candidate that explains most of a residual of unit length, outside the model."""
-    cumulated, sizes = family.squares(residual)
-    if not cumulated.size:
+    """The candidate that explains most of a residual of unit length, outside the model; of copies, the first."""
+    (squares,) = family.squares(residual[:, None])
+    if not squares.size:
         return Found(0.0, ())
-    logs = -chi2.logsf(cumulated, np.array(sizes))
-    index, size = np.unravel_index(int(logs.argmax()), logs.shape)
-    return Found(float(logs[index, size]), family.terms(int(index), sizes[int(size)]))
+    tops = squares.max(0)
+    scores = minus_log_p(tops, np.array(family.sizes))
+    size = int(scores.argmax())
+    index = int((squares[:, size] >= (1 - ROUNDING) * tops[size]).argmax())
+    return Found(float(scores[size]), family.terms(index, family.sizes[size]))
 
 
-def highest(family: Family, residual: Array) -> float:
-    """Score of the best candidate alone; the null distribution asks for nothing else."""
-    cumulated, sizes = family.squares(residual)
-    if not cumulated.size:
-        return 0.0
-    return float((-chi2.logsf(cumulated.max(0), np.array(sizes))).max())
+def highest(family: Family, residuals: Array) -> list[float]:
+    """Scores of the best candidate alone, per residual (n, k); the null distribution asks for nothing else."""
+    sizes = np.array(family.sizes)
+    return [
+        float(minus_log_p(squares.max(0), sizes).max()) if squares.size else 0.0
+        for squares in family.squares(residuals)
+    ]
+
+
+def minus_log_p(square: Array, size: Array) -> Array:
+    """``-log p`` of a chi-squared value with `size` degrees of freedom, also where p is too small for a float.
+
+    Examples
+    --------
+    >>> minus_log_p(np.array([3.841459, 4000.0]), np.array([1, 1])).round(3)
+    array([   2.996, 2004.373])
+    """
+    half, a = np.asarray(square) / 2, np.asarray(size) / 2
+    p = chdtrc(size, square)
+    large = np.maximum(half, FAR)
+    tail = np.log1p((a - 1) / large * (1 + (a - 2) / large))  # of the asymptotic series of the incomplete gamma
+    far = large - (a - 1) * np.log(large) + gammaln(a) - tail
+    return np.asarray(np.where(half < FAR, -np.log(np.maximum(p, np.finfo(float).tiny)), far))
 
 
 class Edges:
-    """One feature through its own functions."""
+    """One feature through its own functions.
+
+    What the model spans is taken off the functions' Gram matrices, not off the functions: residuals are outside the
+    model, so their products with a function are those with what the model leaves of it.
+    """
 
     name = "edge"
 
     def __init__(self, values: Sequence[Array]) -> None:
         self._most = max((v.shape[1] for v in values), default=0)
-        self._values = np.stack([np.pad(v, ((0, 0), (0, self._most - v.shape[1]))) for v in values], axis=1)
-        self._left = self._values
-        self._sizes = tuple(size for size in (1, 2, 3, 4, 6) if size <= self._most)
+        padded = [np.pad(v, ((0, 0), (0, self._most - v.shape[1]))) for v in values]
+        self._values = np.concatenate(padded, axis=1)
+        blocks = [v.T @ v for v in padded]
+        self._gram = np.stack(blocks)
+        self._whole = np.diagonal(self._gram, axis1=1, axis2=2).copy()
+        self._weights = np.zeros_like(self._gram)
+        self._watched = 0
+        self.sizes = tuple(size for size in (1, 2, 3, 4, 6) if size <= self._most)
 
     def watch(self, model: Model) -> None:
-        """Orthonormalise each feature's functions outside the model, in their order."""
-        rows, features, most = self._values.shape
-        left = model.outside(self._values.reshape(rows, -1)).reshape(rows, features, most)
-        whole = np.square(self._values).sum(0)
-        for m in range(most):
+        """Weights that make each feature's functions orthonormal outside the model, in their order."""
+        shares = (model.basis.T[self._watched :] @ self._values).reshape(-1, *self._whole.shape)
+        self._gram -= np.einsum("qfm,qfk->fmk", shares, shares)
+        self._watched = model.basis.shape[1]
+        weights = np.zeros_like(self._gram)
+        for m in range(self._most):
+            weight = np.zeros_like(self._whole)
+            weight[:, m] = 1.0
             for earlier in range(m):
-                share = np.einsum("nf,nf->f", left[:, :, earlier], left[:, :, m])
-                left[:, :, m] -= share * left[:, :, earlier]
-            size = np.square(left[:, :, m]).sum(0)
-            new = size > NOTHING_NEW * np.maximum(whole[:, m], 1.0)
-            left[:, :, m] *= np.where(new, 1 / np.sqrt(np.where(new, size, 1.0)), 0.0)
-        self._left = left
+                share = np.einsum("fk,fkl,fl->f", weights[:, earlier], self._gram, weight)
+                weight -= share[:, None] * weights[:, earlier]
+            size = np.einsum("fk,fkl,fl->f", weight, self._gram, weight)
+            new = size > NOTHING_NEW * np.maximum(self._whole[:, m], 1.0)
+            weights[:, m] = weight * np.where(new, 1 / np.sqrt(np.where(new, size, 1.0)), 0.0)[:, None]
+        self._weights = weights
 
-    def squares(self, residual: Array) -> tuple[Array, tuple[int, ...]]:
+    def squares(self, residuals: Array) -> Iterator[Array]:
         """See `Family`."""
-        scores = np.square(np.einsum("nfm,n->fm", self._left, residual)) * len(residual)
-        cumulated = scores.cumsum(1)
-        return cumulated[:, [size - 1 for size in self._sizes]], self._sizes
+        dots = (residuals.T @ self._values).reshape(-1, *self._whole.shape)
+        for each in dots:
+            scores = np.square(np.einsum("fmk,fk->fm", self._weights, each)) * len(residuals)
+            yield scores.cumsum(1)[:, [size - 1 for size in self.sizes]]
 
     def terms(self, index: int, count: int) -> tuple[Term, ...]:
         """See `Family`."""
         return tuple(((index, m),) for m in range(count))
 
 
-class Products:
-    """Two features, each through its smoothest functions."""
-
-    name = "product"
-
-    def __init__(self, values: Sequence[Array], *, functions: int = PAIR_FUNCTIONS) -> None:
-        self._functions = functions
-        self._features = [f for f, v in enumerate(values) if v.shape[1]]
-        rows = len(values[0]) if values else 0
-        stack = np.zeros((rows, len(self._features), functions))
-        for place, feature in enumerate(self._features):
-            few = values[feature][:, :functions]
-            stack[:, place, : few.shape[1]] = few
-        self._stack = stack.reshape(rows, -1)
-        self._left = np.square(self._stack).T @ np.square(self._stack)
-        self._whole = self._left.copy()
-        self._watched = 0
-        self._pairs = np.array(list(combinations(range(len(self._features)), 2)), dtype=np.intp).reshape(-1, 2)
-        self._order = sorted(np.ndindex(functions, functions), key=lambda ab: (sum(ab), ab))
-        self._sizes = tuple(size for size in (1, 3, 6, 8, 9) if size <= functions**2)
-
-    def watch(self, model: Model) -> None:
-        """Keep the squared length of every product outside the model."""
-        for q in model.basis.T[self._watched :]:
-            self._left -= np.square(self._stack.T @ (q[:, None] * self._stack))
-        self._watched = model.basis.shape[1]
-
-    def squares(self, residual: Array) -> tuple[Array, tuple[int, ...]]:
-        """See `Family`."""
-        dots = self._stack.T @ (residual[:, None] * self._stack)
-        new = self._left > NOTHING_NEW * np.maximum(self._whole, 1.0)
-        scores = np.where(new, np.square(dots) / np.where(new, self._left, 1.0), 0.0) * len(residual)
-        count = len(self._features)
-        blocks = scores.reshape(count, self._functions, count, self._functions)
-        first, second = self._pairs.T
-        ordered = np.stack([blocks[first, a, second, b] for a, b in self._order], axis=1)
-        cumulated = ordered.cumsum(1)
-        return cumulated[:, [size - 1 for size in self._sizes]], self._sizes
-
-    def terms(self, index: int, count: int) -> tuple[Term, ...]:
-        """See `Family`."""
-        first, second = (self._features[i] for i in self._pairs[index])
-        return tuple(((first, int(a)), (second, int(b))) for a, b in self._order[:count])
-
-
 class Extensions:
     """Products of two terms of the model, where they read three features or more together."""
 
     name = "extension"
+    sizes: tuple[int, ...] = (1,)
 
     def __init__(self) -> None:
         self._terms: list[Term] = []
@@ -204,11 +199,14 @@ class Extensions:
 
     def watch(self, model: Model) -> None:
         """Multiply the terms the model has now."""
+        known = {tuple(sorted(term)) for term in model.terms}
         made = {}
-        for (one, left), (two, right) in combinations(zip(model.terms, model.columns, strict=True), 2):
+        for one, two in combinations(model.terms, 2):
             term = tuple(sorted({*one, *two}))
-            if len({feature for feature, _ in term}) >= 3:
-                made[term] = left * right
+            if term not in known and term not in made and len({feature for feature, _ in term}) >= 3:
+                made[term] = product(model.values, term)
+            if len(made) == MOST_EXTENSIONS:
+                break
         self._terms = list(made)
         columns = np.array([column - column.mean() for column in made.values()]).T.reshape(model.rows, -1)
         left = model.outside(columns)
@@ -216,10 +214,10 @@ class Extensions:
         new = size > NOTHING_NEW * np.maximum(whole, 1e-300)
         self._left = left * np.where(new, 1 / np.sqrt(np.where(new, size, 1.0)), 0.0)
 
-    def squares(self, residual: Array) -> tuple[Array, tuple[int, ...]]:
+    def squares(self, residuals: Array) -> Iterator[Array]:
         """See `Family`."""
-        scores = np.square(residual @ self._left)[:, None] * len(residual)
-        return scores, (1,)
+        for dots in residuals.T @ self._left:
+            yield np.square(dots)[:, None] * len(residuals)
 
     def terms(self, index: int, count: int) -> tuple[Term, ...]:
         """See `Family`."""

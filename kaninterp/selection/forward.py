@@ -10,8 +10,9 @@ from scipy.stats import f as f_law
 
 from kaninterp.core.frozen import Array, IntArray
 
-from .candidates import PAIR_FUNCTIONS, Edges, Extensions, Family, Found, Model, Products, best
+from .candidates import Edges, Extensions, Family, Found, Model, best
 from .null import Null
+from .products import PAIR_FUNCTIONS, Products
 
 __all__ = ["Step", "forward", "removal_p_values", "without_needless"]
 
@@ -104,7 +105,7 @@ class _Search:
         self._nulls = dict(nulls)
 
     def best(self, residual: Array) -> tuple[str, Found, float]:
-        """The candidate with the smallest p-value, of all families."""
+        """The candidate with the smallest p-value, of all families; of equally clear ones, the simplest."""
         unit = residual / np.linalg.norm(residual)
         found: dict[str, tuple[Family, Found]] = {}
         for family in self._families:
@@ -117,7 +118,7 @@ class _Search:
             p_values = {
                 name: self._p_value(family, candidate, unit, fresh) for name, (family, candidate) in found.items()
             }
-            name = min(found, key=lambda key: (p_values[key], -found[key][1].score))
+            name = min(found, key=lambda key: p_values[key])
             if name in fresh or not CLEAR <= p_values[name] <= HOPELESS:
                 return name, found[name][1], p_values[name]
             del self._nulls[name]

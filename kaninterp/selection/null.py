@@ -46,10 +46,8 @@ class Null:
         moves : list of ndarray of int, each (n,)
             Orders of the rows, see `moved`.
         """
-        scores = []
-        for order in moves:
-            at_random = model.outside(residual[order])
-            scores.append(highest(family, at_random / np.linalg.norm(at_random)))
+        at_random = model.outside(residual[np.array(moves)].T)
+        scores = highest(family, at_random / np.linalg.norm(at_random, axis=0))
         spread = float(np.std(scores)) * 6**0.5 / np.pi
         return cls(float(np.mean(scores)) - EULER * spread, max(spread, 1e-9))
 

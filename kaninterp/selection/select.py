@@ -107,6 +107,10 @@ def _checked(x: Array, y: Array, names: Sequence[str] | None, alpha: float) -> t
             raise DataError(f"select: {what} has NaN or infinite values; drop or fill these rows first")
     if len(y) < LEAST_ROWS:
         raise DataError(f"select: {len(y)} rows; allowed: {LEAST_ROWS} or more, a test needs them")
+    if not x.shape[-1] or 0 in x.shape[1:]:
+        raise ShapeError(f"select: x has shape {x.shape}; there must be at least one input to choose from")
+    if not np.ptp(y):
+        raise DataError(f"select: y is {y[0]:g} in every row; a constant target depends on nothing")
     if not 0 < alpha < 1:
         raise InputError(f"select: alpha={alpha}; allowed: a chance between 0 and 1, such as 0.05")
     names = tuple(f"x{i}" for i in range(x.shape[-1])) if names is None else tuple(map(str, names))

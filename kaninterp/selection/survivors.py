@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from kaninterp.core.frozen import Array
+from kaninterp.core.frozen import Array, BoolArray
 
 from .curve import CurvePoint, survival_curve
 from .forward import removal_p_values
+from .products import TWIN
 from .search import Search
 from .swap import Fitted, Replacement
 
 __all__ = ["Evidence", "Selection", "Survivor"]
-
-TWIN = 0.95
-"""|r| from which two inputs are called substitutes, as in the report."""
 
 DOUBTFUL = 0.5
 """Corrected p-value up to which an input that came in and went again is called tentative."""
@@ -156,22 +155,19 @@ class Evidence:
         return tuple(texts)
 
     def _twins(self, unit: int) -> tuple[int, ...]:
-        """Other inputs that at some lag are nearly the same, up to sign and scale."""
-        own = self.search.owners == unit
-        mine = _unit_columns(self.search.x[:, own])
-        twins = []
-        for other in range(len(self.names)):
-            theirs = _unit_columns(self.search.x[:, self.search.owners == other])
-            if other != unit and float(np.abs((mine * theirs).sum(0)).max(initial=0.0)) >= TWIN:
-                twins.append(other)
-        return tuple(twins)
+        return tuple(int(other) for other in np.flatnonzero(self._alike[unit]) if other != unit)
 
-
-def _unit_columns(x: Array) -> Array:
-    centred = x - x.mean(0)
-    size = np.linalg.norm(centred, axis=0)
-    found: Array = centred / np.where(size > 0, size, 1.0)
-    return found
+    @cached_property
+    def _alike(self) -> BoolArray:
+        """Pairs of inputs that at some lag are nearly the same, up to sign and scale."""
+        columns = self.search.x.reshape(len(self.search.x), len(self.names), -1)
+        alike = np.zeros((len(self.names), len(self.names)), dtype=bool)
+        for lag in range(columns.shape[2]):
+            centred = columns[:, :, lag] - columns[:, :, lag].mean(0)
+            size = np.linalg.norm(centred, axis=0)
+            unit_columns = centred / np.where(size > 0, size, 1.0)
+            alike |= np.abs(unit_columns.T @ unit_columns) >= TWIN
+        return alike
 
 
 def _share(columns: Array, y: Array, model: Fitted, unit: int) -> float:
