@@ -42,8 +42,10 @@ def carry_out(
     kept, dropped, fill = _by_input(batch, columns, plan)
     new = prune_model(model, view.path, keep, constants, entries=found, keep_columns=kept, fill=fill, compact=compact)
     check_dropped(new, inputs, {key: gone for key, gone in dropped.items() if gone})
-    told = replace(plan, reasons=(*plan.reasons, *_gate_reasons(new, batch, columns, plan)))
-    return new, outcome(view, as_view(new, view.path), told, model, new)
+    gated = _gate_reasons(new, batch, columns, plan)
+    replaced = {reason.place for reason in gated}
+    others = [reason for reason in plan.reasons if reason.kind != "input" or reason.place not in replaced]
+    return new, outcome(view, as_view(new, view.path), replace(plan, reasons=(*others, *gated)), model, new)
 
 
 def _check_fits(view: ModelView, plan: PrunePlan) -> None:

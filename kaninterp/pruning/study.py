@@ -151,12 +151,10 @@ class Study:
         where = f"judged on {self.parts.remark}"
         reasons = [replace(reason, text=f"{reason.text.rstrip('.')}; {where}.") for reason in _input_reasons(picked)]
         reasons += [replace(reason, text=f"{reason.text}; {where}") for reason in edges.reasons]
-        return replace(
-            edges,
-            inputs=edges.inputs & self._stays(picked),
-            fill=self._fill(edges, picked),
-            reasons=tuple(reasons),
-        )
+        if not picked.gone:
+            return replace(edges, reasons=tuple(reasons))
+        stays = edges.inputs & self._stays(picked)
+        return replace(edges, inputs=stays, fill=self._fill(edges, picked), reasons=tuple(reasons))
 
     def table(self, picked: Picked, edges: SurvivalPath | None) -> SurvivalTable:
         """What was found, as a noun."""

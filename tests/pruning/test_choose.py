@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 import kaninterp as ki
+from kaninterp.analysis import keep_all
 from kaninterp.core import NodeTable, RawTable
 from kaninterp.core.errors import DataError, InputError, NamesError, PlanError
 from kaninterp.core.survival import SurvivalTable
@@ -259,6 +261,37 @@ def test_a_column_that_cannot_be_cut_out_stays_and_says_why():
         assert torch.equal(new(moved), new(x))
     else:
         assert any("It stays" in verdict.text for verdict in table.verdicts)
+
+
+def test_a_gate_is_explained_where_a_column_cannot_be_cut_out():
+    model = nn.Sequential(nn.LayerNorm(3, elementwise_affine=False), known_head(known_layer([[line, zero, zero]])))
+    x = uniform(1000, 3)
+    y = model(x).detach()[:, 0] + noise(1000)
+    model[1].layers[0].set_mask(torch.ones(1, 3))
+    plan = replace(keep_all(ki.trace(model, x)), inputs=np.array([True, True, False]))
+    new, report = ki.prune(model, plan)
+    (reason,) = [reason for reason in report.reasons if reason.kind == "input"]
+    assert "held at a constant by a gate" in reason.text
+    assert torch.equal(new(x), new(torch.cat([x[:, :2], x[:, 2:] + 5], 1)))
+    assert survival(model, (x, y), progress=False).kept
+
+
+def test_images_lose_edges_only():
+    class Picture(nn.Module):
+        def __init__(self):
+            super().__init__()
+            first = known_layer([[line, lambda x: 0.001 * x]], lo=-4, hi=4)
+            self.head = known_head(first)
+
+        def forward(self, x):
+            return self.head(x.mean(3).mean(2))
+
+    model, x = Picture(), torch.randn(800, 2, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    y = model(x).detach()[:, 0] + noise(800)
+    _, report = ki.prune(model, (x, y), progress=False)
+    assert report.edges == (2, 1)
+    assert report.dropped_inputs == ()
+    assert survival(model, (x, y), progress=False).inputs is None
 
 
 def test_what_does_not_fit_is_refused():

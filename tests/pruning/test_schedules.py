@@ -299,3 +299,10 @@ def test_the_step_within_one_standard_error_has_the_fewest_edges(trained):
     assert number in within["step"].tolist()
     assert table["edges"].iloc[number] == within["edges"].min()
     assert same(state_of(run.undo(len(run.steps) - number).model), state_of(run.steps[number - 1].model))
+
+
+def test_what_was_cut_before_is_not_cut_again(trained):
+    small = one_shot(trained, (X, Y), EdgeRule(0.2), epochs=0, **QUIET).model
+    again = one_shot(small, (X, Y), EdgeRule(0.2), epochs=3, **QUIET)
+    assert again.steps == () or again.history["edges"].iloc[-1] < again.history["edges"].iloc[0]
+    assert one_shot(small, (X, Y), EdgeRule(0.0), epochs=3, **QUIET).steps == ()

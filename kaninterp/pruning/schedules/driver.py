@@ -19,6 +19,7 @@ from kaninterp.core.errors import DataError, InputTypeError
 from kaninterp.data import check_seed
 from kaninterp.measure import probe, trace
 from kaninterp.measure.losses import Loss
+from kaninterp.nn import Entry
 from kaninterp.pruning.carry_out import carry_out
 from kaninterp.pruning.held_out import Parts, parts_of
 from kaninterp.pruning.outcome import PruneReport
@@ -27,6 +28,7 @@ from kaninterp.pruning.schedules.judge import Judge, read_numbers
 from kaninterp.pruning.schedules.options import Rule, check_fit_options, described
 from kaninterp.pruning.steps import PruneRun, PruneStep
 from kaninterp.training import fit
+from kaninterp.training.sparsity import RawColumns
 
 if TYPE_CHECKING:
     import os
@@ -141,11 +143,25 @@ class Driver:
         self.carry(plan, label or words_of(rule))
         return True
 
-    def takes(self, plan: PrunePlan) -> bool:
-        """Whether a plan takes anything away that is alive."""
+    def takes(self, plan: PrunePlan, read: set[str] | None = None) -> bool:
+        """Whether a plan takes anything away that is alive; ``read``: columns, if other than those read now."""
         alive = EdgeMask.of(layer.alive for layer in as_view(self.model, self.path).layers)
-        gone = {name for step in self.run.steps if step.report is not None for name in step.report.dropped_inputs}
-        return bool((alive - plan.mask).count) or not set(plan.dropped_inputs) <= gone
+        return bool((alive - plan.mask).count) or bool(
+            (self.columns_read() if read is None else read) & set(plan.dropped_inputs)
+        )
+
+    def columns_read(self) -> set[str]:
+        """Names of the raw columns that some module of the working model reads."""
+        flags = self._raw().alive().tolist()
+        return {name for name, alive in zip(self.parts.train.names, flags, strict=True) if alive}
+
+    def readers(self) -> list[Entry]:
+        """The modules of the working model that read raw columns and can be shrunk."""
+        return [entry for entry, _ in self._raw().readers]
+
+    def _raw(self) -> RawColumns:
+        train = self.parts.train
+        return RawColumns(self.model, train.first, tuple(len(names) for names in train.names_per_input))
 
     def carry(self, plan: PrunePlan, label: str) -> None:
         """Carry a plan out as one step."""

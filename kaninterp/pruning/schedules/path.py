@@ -21,7 +21,6 @@ from kaninterp.pruning.schedules.proximal import ProximalAdam, edge_norms, pushe
 from kaninterp.pruning.steps import PruneRun
 from kaninterp.training import Sparsity
 from kaninterp.training.feeds import default_batch_size
-from kaninterp.training.sparsity import RawColumns
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -97,7 +96,7 @@ def path(
 
 def _level(driver: Driver, penalty: float, epochs: int, debias: int, chosen: dict[str, Any]) -> bool:
     """Walk one level; False if it would leave nothing."""
-    before = driver.model
+    before, read = driver.model, driver.columns_read()
     _shrink(driver, penalty, epochs, chosen)
     try:
         plan = _zeros(driver, penalty)
@@ -106,7 +105,7 @@ def _level(driver: Driver, penalty: float, epochs: int, debias: int, chosen: dic
             raise
         driver.model = before
         return False
-    if driver.takes(plan):
+    if driver.takes(plan, read):
         driver.carry(plan, f"penalty {penalty:g}: exact zeros cut")
     else:
         driver.note(f"penalty {penalty:g}: nothing became zero")
@@ -120,7 +119,7 @@ def _shrink(driver: Driver, penalty: float, epochs: int, chosen: dict[str, Any])
     push = pushes(head_of(driver.model, driver.path), penalty, steps)
     lr = float(chosen.get("lr") or LR)
     # columns that the KAN reads itself go with their edges
-    backbone = any(entry.kind != "kan" for entry, _ in _raw(driver).readers)
+    backbone = any(entry.kind != "kan" for entry in driver.readers())
     sparsity = Sparsity(head=0.0, inputs=penalty) if backbone else None
 
     def setup(model: nn.Module) -> dict[str, Any]:
@@ -149,15 +148,9 @@ def _zeros(driver: Driver, penalty: float) -> PrunePlan:
         for dst, src in np.argwhere(trace.layers[layer].edges.alive & (norm == 0))
     ]
     plan = plan_of(trace, [norm > 0 for norm in norms], reasons)
-    alive = dict(zip(driver.parts.train.names, _raw(driver).alive().tolist(), strict=True))
-    inputs = plan.inputs & np.array([alive[name] for name in plan.input_names], bool)
+    read = driver.columns_read()
+    inputs = plan.inputs & np.array([name in read for name in plan.input_names], bool)
     return replace(plan, inputs=inputs)
-
-
-def _raw(driver: Driver) -> RawColumns:
-    """Where the working model reads raw columns."""
-    train = driver.parts.train
-    return RawColumns(driver.model, train.first, tuple(len(names) for names in train.names_per_input))
 
 
 def _batch_size(driver: Driver) -> int:
