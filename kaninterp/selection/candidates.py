@@ -148,7 +148,7 @@ class Edges:
     name = "edge"
 
     def __init__(self, values: Sequence[Array]) -> None:
-        self._most = max((v.shape[1] for v in values), default=0)
+        self._most = max((1, *(v.shape[1] for v in values)))
         padded = [np.pad(v, ((0, 0), (0, self._most - v.shape[1]))) for v in values]
         self._values = np.concatenate(padded, axis=1)
         blocks = [v.T @ v for v in padded]

@@ -54,7 +54,7 @@ class Products:
         alike = np.abs(smooth.T @ smooth)[first, second] >= TWIN * rows
         self._pairs = first[~alike], second[~alike]
         self._order = sorted(np.ndindex(functions, functions), key=lambda ab: (sum(ab), ab))
-        self.sizes = tuple(size for size in (1, 3, 6, 8, 9) if size <= functions**2)
+        self.sizes = (*(size for size in (1, 3, 6, 8) if size < functions**2), functions**2)
 
     def watch(self, model: Model) -> None:
         """Keep the squared length of every product outside the model."""
