@@ -38,6 +38,7 @@ class EdgeStandIns:
         self._rows = x[:, list(select)]
         self._edges = self.layer.edges(self._rows)
         self._known: dict[tuple[int, tuple[int, ...]], Tensor] = {}
+        self._basis: Tensor | None = None
 
     def constants(self, index: int) -> Tensor:
         """Mean of each edge out of a column, (dst,)."""
@@ -46,7 +47,9 @@ class EdgeStandIns:
     def weights(self, index: int, others: tuple[int, ...]) -> Tensor:
         """What is added to the weights of the edges out of others, (dst, planes, len(others))."""
         if (index, others) not in self._known:
-            basis = self.layer.basis(self._rows)[:, :, [self.place[other] for other in others]]
+            if self._basis is None:
+                self._basis = self.layer.basis(self._rows)
+            basis = self._basis[:, :, [self.place[other] for other in others]]
             lost = self._edges[:, :, self.place[index]]
             design = basis.flatten(1).double().cpu()
             solution = torch.linalg.lstsq(design, lost.double().cpu(), driver="gelsd").solution
@@ -55,13 +58,10 @@ class EdgeStandIns:
             self._known[index, others] = extra * alive[:, None, None]
         return self._known[index, others]
 
-    def values(self, index: int, others: tuple[int, ...], x: Tensor) -> Tensor:
-        """What stands in for the edges out of a column at rows (n, in_features): (n, dst), or (dst,) constants."""
-        if not others:
-            return self.constants(index)
-        rows = x[:, list(self.place)]
-        basis = self.layer.basis(rows)[:, :, [self.place[other] for other in others]]
-        return torch.einsum("nps,dps->nd", basis, self.weights(index, others))
+    def values(self, index: int, others: tuple[int, ...], basis: Tensor) -> Tensor:
+        """What stands in for the edges out of a column, (n, dst), where the basis is (n, planes, src)."""
+        chosen = basis[:, :, [self.place[other] for other in others]]
+        return torch.einsum("nps,dps->nd", chosen, self.weights(index, others))
 
 
 @torch.no_grad()

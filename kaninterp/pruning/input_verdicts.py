@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kaninterp.analysis.survival import ALPHA, FLOOR, holm, twins
+from kaninterp.analysis.survival import ALPHA, CORRELATED, FLOOR, holm
 from kaninterp.core import Verdict
 from kaninterp.core.findings import Survival
 from kaninterp.core.frozen import Array
@@ -68,6 +68,7 @@ def judge_inputs(evidence: Evidence) -> tuple[Verdict, ...]:
     chance = holm([p for _, p in rises.values()]) if rises else np.zeros(0)
     corrected = dict(zip(kept, chance.tolist(), strict=True))
     share = _survival(evidence.path, count)
+    correlation = evidence.raw.correlation
     verdicts = []
     for index in range(count):
         if index in evidence.gone:
@@ -83,7 +84,7 @@ def judge_inputs(evidence: Evidence) -> tuple[Verdict, ...]:
                 survives=survives,
                 cause=cause,
                 text=text,
-                substitutes=_substitutes(evidence, index),
+                substitutes=_substitutes(evidence, index, correlation),
             )
         )
     return tuple(verdicts)
@@ -137,10 +138,12 @@ def _stays(evidence: Evidence, rise: float, p_value: float, share: float) -> tup
     return "tentative", "weak", f"{text} Not sure at {ALPHA:.0%}, but the choice keeps it."
 
 
-def _substitutes(evidence: Evidence, index: int) -> tuple[tuple[str, float], ...]:
+def _substitutes(evidence: Evidence, index: int, correlation: Array) -> tuple[tuple[str, float], ...]:
     """Columns that carry much the same: twins, what stands in for this one, and what this one stands in for."""
-    names, correlation = evidence.raw.names, evidence.raw.correlation
+    names = evidence.raw.names
+    row = correlation[index]
     own = evidence.gone[index].others if index in evidence.gone else ()
     served = tuple(i for i, stand_in in evidence.gone.items() if index in stand_in.others)
-    near = dict.fromkeys([*(i for i, _ in twins(evidence.raw, index)), *own, *served])
-    return tuple((names[i], float(correlation[index, i])) for i in near)
+    twins = sorted(np.flatnonzero(np.abs(row) >= CORRELATED).tolist(), key=lambda i: (-abs(row[i]), i))
+    near = dict.fromkeys([*(i for i in twins if i != index), *own, *served])
+    return tuple((names[i], float(row[i])) for i in near)

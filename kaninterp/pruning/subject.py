@@ -12,12 +12,14 @@ from kaninterp.measure.host import Columns, output_tensor
 from kaninterp.measure.losses import Loss, row_losses
 from kaninterp.nn import KANHead
 from kaninterp.pruning.folding import EdgeStandIns
-from kaninterp.pruning.substitutes import Gone, replaced
+from kaninterp.pruning.substitutes import Gone, Substitute, replaced
 
 __all__ = ["HeadSubject", "Subject", "outputs", "stand_ins_of", "subject_of"]
 
 MOST_VALUES = 2**26
 """Edge values (rows x dst x src) held for a plain KAN: a quarter of a gigabyte in float32."""
+FEW = 4
+"""Columns that are exchanged one by one, before everything is summed anew."""
 
 
 def outputs(model: nn.Module, batch: Batch) -> Tensor:
@@ -66,27 +68,46 @@ class HeadSubject(Subject):
     def __init__(self, head: KANHead, batch: Batch, columns: Columns, loss: Loss, stand_ins: EdgeStandIns) -> None:
         super().__init__(head, batch, columns, loss)
         self._head, self._stand_ins = head, stand_ins
-        self._x = batch.inputs[0]
-        self._edges = stand_ins.layer.edges(self._x[:, list(stand_ins.place)])
-        self._total = self._edges.sum(2) + stand_ins.layer.bias
+        self._rows = batch.inputs[0][:, list(stand_ins.place)]
+        self._edges = stand_ins.layer.edges(self._rows)
+        self._basis: Tensor | None = None
         self._moved: dict[tuple[int, tuple[int, ...]], Tensor] = {}
+        self._near: Gone = {}
+        self._nodes = self._edges.sum(2) + stand_ins.layer.bias
 
     def without(self, gone: Gone) -> Array:
         """Loss of every row with the edges out of columns replaced by their stand-ins."""
-        place = self._stand_ins.place
-        lost = [place[index] for index in gone if index in place]
-        values = self._total - self._edges[:, :, lost].sum(2)
-        for index, stand_in in gone.items():
-            if index in place:
-                values = values + self._stand_in(index, stand_in.others)
+        values = self._first_nodes({index: s for index, s in gone.items() if index in self._stand_ins.place})
         for layer in self._head.kan_layers[1:]:
             values = layer(values)
         return self._losses(values)
 
-    def _stand_in(self, index: int, others: tuple[int, ...]) -> Tensor:
-        if (index, others) not in self._moved:
-            self._moved[index, others] = self._stand_ins.values(index, others, self._x)
-        return self._moved[index, others]
+    def _first_nodes(self, gone: Gone) -> Tensor:
+        """Nodes of layer 1; trials differ in a few columns, and only these are exchanged."""
+        changed = {i for i in {*gone, *self._near} if gone.get(i) != self._near.get(i)}
+        if len(changed) > FEW:
+            place = [self._stand_ins.place[index] for index in gone]
+            left = [i for i in range(self._edges.shape[2]) if i not in set(place)]
+            self._nodes = self._edges[:, :, left].sum(2) + self._stand_ins.layer.bias
+            for index, stand_in in gone.items():
+                self._nodes = self._nodes + self._stand_in(index, stand_in)
+            self._near, changed = dict(gone), set()
+        values = self._nodes
+        for index in sorted(changed):
+            values = values - self._stand_in(index, self._near.get(index)) + self._stand_in(index, gone.get(index))
+        return values
+
+    def _stand_in(self, index: int, stand_in: Substitute | None) -> Tensor:
+        """What the nodes get in place of a column's edges; None: these edges themselves."""
+        if stand_in is None:
+            return self._edges[:, :, self._stand_ins.place[index]]
+        if not stand_in.others:
+            return self._stand_ins.constants(index)
+        if (index, stand_in.others) not in self._moved:
+            if self._basis is None:
+                self._basis = self._stand_ins.layer.basis(self._rows)
+            self._moved[index, stand_in.others] = self._stand_ins.values(index, stand_in.others, self._basis)
+        return self._moved[index, stand_in.others]
 
 
 def subject_of(model: nn.Module, batch: Batch, columns: Columns, loss: Loss, stand_ins: EdgeStandIns | None) -> Subject:

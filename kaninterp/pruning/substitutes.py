@@ -25,7 +25,9 @@ FULL_R2 = 0.999
 """Share from which no further column is asked to help."""
 MOST = 3
 """Columns that stand in together, at most: x7 = x1 + x2 needs two."""
-LEAST_R = 0.1
+LEAST_GAIN = 0.1
+"""Share of what is left of the variance that a further column must explain."""
+TINY = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,30 +77,42 @@ def find_substitute(raw: RawTable, index: int, kept: Collection[int]) -> Substit
     >>> stand_in.others, round(stand_in.weights[0], 6)
     ((1,), 0.5)
     """
-    mean, total = raw.nodes.mean, float(raw.co[index, index])
-    nobody = Substitute(intercept=float(mean[index]))
-    candidates = [i for i in sorted(kept) if i != index and abs(raw.correlation[index, i]) > LEAST_R]
-    if total <= 0 or not candidates:
-        return nobody
-    chosen: list[int] = []
-    explained, weights = 0.0, np.zeros(0)
-    while len(chosen) < MOST and explained < FULL_R2:
-        trials = [(_explained(raw.co, [*chosen, i], index), i) for i in candidates if i not in chosen]
-        if not trials:
-            break
-        (gain, solution), best = max(trials, key=lambda trial: (trial[0][0], -trial[1]))
-        if gain <= explained + (FULL_R2 - explained) * LEAST_R:
-            break
-        chosen.append(best)
-        explained, weights = gain, solution
+    mean = raw.nodes.mean
+    chosen = _forward(raw.co, index, np.array(sorted(set(kept) - {index}), np.int64))
+    if not chosen:
+        return Substitute(intercept=float(mean[index]))
+    explained, weights = _explained(raw.co, chosen, index)
     if explained < ENOUGH_R2:
-        return nobody
+        return Substitute(intercept=float(mean[index]))
     return Substitute(
         others=tuple(chosen),
         weights=tuple(float(w) for w in weights),
         intercept=float(mean[index] - weights @ mean[chosen]),
         r2=min(explained, 1.0),
     )
+
+
+def _forward(co: Array, index: int, candidates: IntArray) -> list[int]:
+    """Forward selection: each time the column whose part that is new explains most of what is left."""
+    diagonal = np.diag(co)[candidates]
+    left, own, with_it = float(co[index, index]), diagonal.copy(), co[index, candidates].copy()
+    total = left
+    parts: list[Array] = []
+    chosen: list[int] = []
+    while len(chosen) < min(MOST, len(candidates)) and left > (1 - FULL_R2) * total:
+        new = own > TINY * diagonal
+        gain = np.divide(with_it**2, own, out=np.zeros(len(own)), where=new)
+        best = int(np.argmax(gain))
+        if gain[best] <= LEAST_GAIN * left:
+            break
+        root = np.sqrt(own[best])
+        part = (co[candidates[best], candidates] - sum(p[best] * p for p in parts)) / root
+        with_it -= part * with_it[best] / root
+        own -= part**2
+        left -= float(gain[best])
+        parts.append(part)
+        chosen.append(int(candidates[best]))
+    return chosen
 
 
 def replaced(batch: Batch, columns: Columns, gone: Mapping[int, Substitute]) -> Batch:

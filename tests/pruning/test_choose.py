@@ -393,6 +393,24 @@ def test_a_folded_head_computes_what_the_trial_said():
     assert (folded.layers[0].mask[:, [1, 3]] == 0).all()
 
 
+def test_a_trial_does_not_depend_on_the_trials_before(copies):
+    head, X, y = copies
+    parts = parts_of(head, (X, y))
+    batch = parts.train.sample(300)
+    columns = Columns.of(batch, parts.train.names_per_input)
+    rng = np.random.default_rng(0)
+    with untouched(head):
+        shared = stand_ins_of(head, batch)
+        used = subject_of(head, batch, columns, None, shared)
+        for _ in range(20):
+            lost = rng.permutation(6)[: rng.integers(0, 7)]
+            gone = {int(i): Substitute(intercept=0.0) for i in lost}
+            if 5 in gone and 0 not in gone:
+                gone[5] = Substitute(others=(0,), weights=(-2.0,), intercept=3.0, r2=1.0)
+            fresh = subject_of(head, batch, columns, None, shared)
+            np.testing.assert_allclose(used.without(gone), fresh.without(gone), rtol=1e-3, atol=1e-5)
+
+
 def test_a_choice_is_one_plan_for_the_prepared_model(copies):
     head, X, y = copies
     choice = choose(head, (X, y), progress=False)
