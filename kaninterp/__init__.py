@@ -21,21 +21,22 @@ __version__ = "0.1.0"
 _HOMES = {
     "Analysis": "kaninterp.analysis",
     "EdgeMask": "kaninterp.core",
-    "Finding": "kaninterp.core",
-    "FitResult": "kaninterp.training",
     "Hybrid": "kaninterp.nn",
     "KANHead": "kaninterp.nn",
     "KANLayer": "kaninterp.nn",
+    "KANSelector": "kaninterp.estimators",
     "KanInterpError": "kaninterp.core",
     "PrunePlan": "kaninterp.core",
     "PruneReport": "kaninterp.pruning",
     "Report": "kaninterp.render",
+    "ScoreRule": "kaninterp.analysis",
     "Sparsity": "kaninterp.training",
     "Trace": "kaninterp.core",
     "analyze": "kaninterp.analysis",
     "attribute": "kaninterp.measure",
     "fit": "kaninterp.training",
     "load_head": "kaninterp.nn",
+    "probe": "kaninterp.measure",
     "prune": "kaninterp.pruning",
     "report": "kaninterp.workflows",
     "save_head": "kaninterp.nn",
@@ -48,15 +49,15 @@ _HOMES = {
 __all__ = [
     "Analysis",
     "EdgeMask",
-    "Finding",
-    "FitResult",
     "Hybrid",
     "KANHead",
     "KANLayer",
+    "KANSelector",
     "KanInterpError",
     "PrunePlan",
     "PruneReport",
     "Report",
+    "ScoreRule",
     "Sparsity",
     "Trace",
     "__version__",
@@ -64,6 +65,7 @@ __all__ = [
     "attribute",
     "fit",
     "load_head",
+    "probe",
     "prune",
     "report",
     "save_head",
@@ -74,14 +76,15 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from kaninterp.analysis import Analysis, analyze, to_graph, to_mask
-    from kaninterp.core import EdgeMask, Finding, KanInterpError, PrunePlan, Trace
+    from kaninterp.analysis import Analysis, ScoreRule, analyze, to_graph, to_mask
+    from kaninterp.core import EdgeMask, KanInterpError, PrunePlan, Trace
     from kaninterp.data import windows
-    from kaninterp.measure import attribute, trace
+    from kaninterp.estimators import KANSelector
+    from kaninterp.measure import attribute, probe, trace
     from kaninterp.nn import Hybrid, KANHead, KANLayer, load_head, save_head
     from kaninterp.pruning import PruneReport, prune
     from kaninterp.render import Report
-    from kaninterp.training import FitResult, Sparsity, fit
+    from kaninterp.training import Sparsity, fit
     from kaninterp.workflows import report
 
 
