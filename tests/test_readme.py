@@ -25,6 +25,8 @@ def names() -> dict[str, object]:
         "torch": torch,
         "X_train": X[:200],
         "y_train": y[:200],
+        "X_valid": X[150:200],
+        "y_valid": y[150:200],
         "X_test": X[200:],
         "y_test": y[200:],
         "columns": [f"column {i}" for i in range(28)],
@@ -39,7 +41,7 @@ def test_python_examples_run(number, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shorter = BLOCKS[number].replace("range(20)", "range(2)").replace("sparsity=", "epochs=3, sparsity=")
     exec(compile(shorter, f"README example {number}", "exec"), names())
-    assert (tmp_path / "report.html").stat().st_size > 10_000
+    assert (tmp_path / "report.html").exists() == ("report.html" in BLOCKS[number])
 
 
 def test_every_command_named_is_a_target():
