@@ -43,10 +43,13 @@ def found(problem):
 
 @pytest.mark.parametrize("preset", ["standard", "hard"])
 def test_survivors(preset):
-    """Issue 3: F1 >= .95 on every problem of standard size; hard: .93 on average, at most .5 false positives a run."""
+    """Issue 3: F1 >= .95 on every problem of standard size, no false positive in 90 % of the runs.
+
+    Hard: .93 on average, at most .5 false positives a run.
+    """
     makers = TABLES | (SEQUENCES if preset == "standard" else {})
     print(f"\n{preset:10s} {'F1':>6s} {'false':>6s} {'missed':>6s} {'seconds':>8s}   mean of {len(SEEDS)} runs")
-    means = []
+    means, clean = [], []
     for name, make in makers.items():
         runs = []
         for seed in SEEDS:
@@ -54,11 +57,14 @@ def test_survivors(preset):
             kept, seconds = found(problem)
             runs.append((*score(problem, kept), seconds))
         means.append(np.mean(runs, axis=0))
+        clean += [false == 0 for _, false, *_ in runs]
         print("{:10s} {:6.3f} {:6.1f} {:6.1f} {:8.1f}".format(name, *means[-1]), flush=True)
     print("{:10s} {:6.3f} {:6.2f} {:6.2f} {:8.1f}".format("mean", *np.mean(means, axis=0)))
+    print(f"no false positive in {np.mean(clean):.0%} of {len(clean)} runs")
     f1, false = np.array(means)[:, 0], np.array(means)[:, 1]
     if preset == "standard":
         assert (f1 >= 0.95).all()
+        assert np.mean(clean) >= 0.9
     else:
         assert f1.mean() >= 0.93
     assert (false <= 0.5).all()

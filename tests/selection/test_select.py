@@ -171,17 +171,26 @@ def test_a_shuffled_target_needs_nothing():
     assert sum(count > 1 for count in counts) <= 1
 
 
-def test_autocorrelated_noise_in_windows_is_no_reason_to_survive():
-    """Two random walks often correlate; rotating them shows that this says nothing."""
-    survivors = []
-    for seed in range(100, 106):
-        rng = RNG(seed)
-        u = np.zeros((420, 4))
-        for t in range(1, 420):
-            u[t] = 0.97 * u[t - 1] + rng.normal(size=4)
-        x = np.lib.stride_tricks.sliding_window_view(u, 3, axis=0).transpose(0, 2, 1)
-        survivors.append(len(select(x[:, :, :3], x[:, -1, 3]).kept))
-    assert np.mean([count > 0 for count in survivors]) <= 0.5
+def wandering(seed):
+    """Four slow autoregressions that know nothing of each other."""
+    rng = RNG(seed)
+    u = np.zeros((420, 4))
+    for t in range(1, 420):
+        u[t] = 0.97 * u[t - 1] + rng.normal(size=4)
+    return u
+
+
+def test_two_slow_series_correlate_and_rotating_them_shows_that_it_says_nothing():
+    in_time, shuffled, windows = [], [], []
+    for seed in range(100, 108):
+        u = wandering(seed)
+        in_time.append(len(select(u[:, :3], u[:, 3], in_time=True).kept))
+        shuffled.append(len(select(u[:, :3], u[:, 3]).kept))
+        x = np.lib.stride_tricks.sliding_window_view(u, 2, axis=0).transpose(0, 2, 1)
+        windows.append(len(select(x[:, :, :3], x[:, -1, 3]).kept))
+    assert sum(count == 0 for count in in_time) >= 6
+    assert sum(count == 0 for count in windows) >= 6
+    assert sum(count == 0 for count in shuffled) <= 2
 
 
 GOOD = RNG(0).normal(size=(40, 3))
