@@ -5,6 +5,7 @@ from kaninterp.pruning.comparison import measure_held_out
 from kaninterp.pruning.cost import measure_cost
 from kaninterp.pruning.efficiency import Efficiency, compare, measure_efficiencies, measure_efficiency
 from kaninterp.pruning.finetune import fine_tune
+from kaninterp.pruning.latency import LatencyCost
 from kaninterp.pruning.outcome import PruneReport
 from kaninterp.pruning.refit import Refit, refit
 from kaninterp.pruning.steps import PruneRun, PruneStep
@@ -13,6 +14,7 @@ from kaninterp.pruning.transfer import transfer, transplant
 
 __all__ = [
     "Efficiency",
+    "LatencyCost",
     "PruneReport",
     "PruneRun",
     "PruneStep",
