@@ -8,6 +8,7 @@ from kaninterp.pruning.finetune import fine_tune
 from kaninterp.pruning.latency import LatencyCost
 from kaninterp.pruning.outcome import PruneReport
 from kaninterp.pruning.refit import Refit, refit
+from kaninterp.pruning.seeds import SeedSurvival, survival_over_seeds
 from kaninterp.pruning.steps import PruneRun, PruneStep
 from kaninterp.pruning.summary import summarize
 from kaninterp.pruning.transfer import transfer, transplant
@@ -19,6 +20,7 @@ __all__ = [
     "PruneRun",
     "PruneStep",
     "Refit",
+    "SeedSurvival",
     "compare",
     "fine_tune",
     "measure_cost",
@@ -28,6 +30,7 @@ __all__ = [
     "prune",
     "refit",
     "summarize",
+    "survival_over_seeds",
     "transfer",
     "transplant",
 ]
