@@ -12,7 +12,7 @@ help:
 	@echo "make test        the whole test suite (under 10 minutes on 2 cores)"
 	@echo "make check       ruff, mypy, import-linter"
 	@echo "make check-slow  the slow checks (five seeds of the demo, large models)"
-	@echo "make bench       speed against peers, as ratios of interleaved medians"
+	@echo "make bench       speed against peers as ratios of interleaved medians, selection on planted problems (half an hour)"
 
 $(VENV)/base: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
