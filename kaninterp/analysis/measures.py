@@ -152,8 +152,8 @@ MEASURES: tuple[Measure, ...] = (
         meaning="second-order change of the loss by the empirical Fisher matrix (Theis et al. 2018)",
     ),
     Measure(
-        name="ablation", level="edge", unit="units of the loss", needs="probe", per_output=False, signed=True,
-        meaning="exact change of the loss when the edge is replaced by its mean",
+        name="ablation", level="edge", unit="units of the loss", needs="probe", per_output=False,
+        meaning="exact change of the loss when the edge is replaced by its mean, by absolute value",
     ),
     Measure(
         name="shapley", level="node", unit="units of the loss", needs="probe", per_output=False, signed=True,
@@ -168,6 +168,9 @@ MEASURES: tuple[Measure, ...] = (
 
 _FROM_TRACE: dict[str, Callable[[Trace], tuple[Array, ...]]] = {"l1": absolute_norm, "coefficients": coefficient_norm}
 """Measures of a trace that `LayerScores` does not hold."""
+
+_NORMS = ("l1", "l2", "coefficients")
+"""Measures of the function on its domain; where the data do not vary, it is a constant whatever its shape (law 6)."""
 
 _FIELD = {"l2": "norm"}
 """Measures that `LayerScores` calls otherwise."""
@@ -270,6 +273,10 @@ def _raw(
         values = score_named(_FIELD.get(measure.name, measure.name))(trace)
     else:
         values = tuple(getattr(layer, _FIELD.get(measure.name, measure.name)) for layer in scores)
+    if measure.name in _NORMS:
+        values = tuple(
+            np.where(layer.edges.strength > 0, v, 0.0) for layer, v in zip(trace.layers, values, strict=True)
+        )
     if measure.level == "edge":
         values = tuple(np.where(layer.edges.alive, v, 0.0) for layer, v in zip(trace.layers, values, strict=True))
     return values, errors

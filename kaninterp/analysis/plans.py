@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kaninterp.core.errors import PlanError
+from kaninterp.core.errors import NothingLeftError
 from kaninterp.core.frozen import BoolArray
 from kaninterp.core.mask import EdgeMask
 from kaninterp.core.plan import PrunePlan, Reason
@@ -50,14 +50,14 @@ def plan_of(
 
     Raises
     ------
-    PlanError
+    NothingLeftError
         Nothing would be left.
     """
     alive = alive_mask(trace)
     kept = alive & EdgeMask.of(wanted)
     closed = kept.closed()
     if alive.count and not closed.count:
-        raise PlanError(
+        raise NothingLeftError(
             f"the plan would remove all {alive.count} edges of the head, which is then a constant; {advice}"
         )
     return _plan(trace, closed, [*reasons, *_closure_reasons(trace, kept, closed)])

@@ -8,6 +8,7 @@
     │   ├── DataError                    NaN, infinite, empty or exhausted data
     │   ├── NamesError                   names that do not match, are duplicated or are empty
     │   ├── PlanError                    a prune plan that does not fit the model
+    │   │   └── NothingLeftError         a plan after which no input would reach an output
     │   └── FileFormatError              a saved file that is damaged, foreign or of another version
     ├── InputTypeError(TypeError)        a value of the wrong type (integer tensors among them)
     ├── ModelError(ValueError)           no KAN in the model, several, or one that cannot be read
@@ -32,6 +33,7 @@ __all__ = [
     "MissingFileError",
     "ModelError",
     "NamesError",
+    "NothingLeftError",
     "PlanError",
     "ReportWriteError",
     "ShapeError",
@@ -68,6 +70,10 @@ class NamesError(InputError):
 
 class PlanError(InputError):
     """A prune plan that does not fit the model or cannot be carried out."""
+
+
+class NothingLeftError(PlanError):
+    """A plan after which no path leads from an input to an output: the head would be a constant."""
 
 
 class FileFormatError(InputError):

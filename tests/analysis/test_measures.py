@@ -83,7 +83,7 @@ def test_nodes_that_add_up_and_nodes_that_do_not():
 def test_the_loss_is_taken_from_the_probe_with_its_error():
     trace, probe = case(4, dead=0.0)
     ablation = measured("ablation", trace, probe)
-    np.testing.assert_array_equal(ablation.values[1], probe.ablation[1])  # signed: what helps when removed goes first
+    np.testing.assert_array_equal(ablation.values[1], np.abs(probe.ablation[1]))
     np.testing.assert_array_equal(ablation.errors[1], probe.ablation_error[1])
     np.testing.assert_array_equal(measured("taylor", trace, probe).values[0], np.abs(probe.taylor[0]))
     shapley = measured("shapley", trace, probe)

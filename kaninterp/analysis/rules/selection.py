@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kaninterp.analysis.wording import number
-from kaninterp.core.errors import InputError, PlanError
+from kaninterp.core.errors import InputError, NothingLeftError, PlanError
 from kaninterp.core.frozen import Array, BoolArray, IntArray
 from kaninterp.core.trace import Trace
 
@@ -83,13 +83,13 @@ def chosen(items: Candidates, amount: Amount, scope: str, trace: Trace) -> BoolA
         kept = order.position <= amount.keep
         if not _leaves_a_path(items, kept, trace):
             least = _first(lambda k: _leaves_a_path(items, order.position <= k, trace), len(items.values))
-            raise PlanError(f"Count({amount.keep}) {_NO_PATH}; the smallest count that leaves one is {least}")
+            raise NothingLeftError(f"Count({amount.keep}) {_NO_PATH}; the smallest count that leaves one is {least}")
         return kept
     kept = order.ahead < 1 - amount.remove - EXACT
     if not _leaves_a_path(items, kept, trace):
         steps = np.unique(order.ahead[np.isfinite(order.ahead)])
         least = _first(lambda k: _leaves_a_path(items, order.ahead <= steps[k - 1], trace), len(steps))
-        raise PlanError(
+        raise NothingLeftError(
             f"Fraction({amount.remove}) {_NO_PATH}; remove a share below {number(1 - steps[least - 1])} of them"
         )
     return kept
@@ -133,7 +133,7 @@ def _above(items: Candidates, amount: Threshold, trace: Trace) -> BoolArray:
         least = _first(lambda k: _leaves_a_path(items, items.values >= steps[k - 1], trace), len(steps))
         best = steps[least - 1]
         advice = f"lower the threshold below {number(best)}" if best > 0 else "by this measure nothing counts"
-        raise PlanError(
+        raise NothingLeftError(
             f"no path from an input to an output exceeds {number(amount.value)}, so the plan would remove all edges "
             f"of the head, which is then a constant; {advice}"
         )

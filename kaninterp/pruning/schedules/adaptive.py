@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from kaninterp.analysis import Fraction, ScoreRule
-from kaninterp.core import PlanError
-from kaninterp.core.errors import InputError
-from kaninterp.pruning.schedules.driver import Driver, begin, would_remove_all
+from kaninterp.core.errors import InputError, NothingLeftError
+from kaninterp.pruning.schedules.driver import Driver, begin
 from kaninterp.pruning.schedules.options import Options, Rule, check_whole
 from kaninterp.pruning.steps import PruneRun
 
@@ -83,8 +82,8 @@ def _round(driver: Driver, rule: Rule, epochs: int, allowed: float, *, first: bo
     try:
         if not driver.prune(rule):
             return False
-    except PlanError as error:
-        if first or not would_remove_all(error):
+    except NothingLeftError:
+        if first:
             raise
         return False
     cut = driver.run.steps[-1].label

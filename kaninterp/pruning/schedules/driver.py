@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from kaninterp.adapters import as_view
 from kaninterp.analysis import PruneRule, probe_kinds
-from kaninterp.core import EdgeMask, PlanError, PrunePlan, Trace
+from kaninterp.core import EdgeMask, PrunePlan, Trace
 from kaninterp.core.errors import DataError, InputTypeError
 from kaninterp.data import check_seed
 from kaninterp.measure import probe, trace
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import os
     from types import TracebackType
 
-__all__ = ["Driver", "begin", "would_remove_all"]
+__all__ = ["Driver", "begin"]
 
 Setup = Callable[[nn.Module], dict[str, Any]]
 
@@ -230,11 +230,6 @@ class Driver:
 def words_of(rule: Rule) -> str:
     """A rule as the label of a step."""
     return "a plan" if isinstance(rule, PrunePlan) else str(rule)
-
-
-def would_remove_all(error: PlanError) -> bool:
-    """Whether a rule was refused because nothing would be left."""
-    return "would remove all" in str(error)
 
 
 def _digest(model: nn.Module) -> str:

@@ -10,8 +10,9 @@ from torch import nn
 
 from kaninterp.adapters import as_view
 from kaninterp.analysis import DEFAULT_RULE, plan_of
-from kaninterp.core import PlanError, PrunePlan, Trace
-from kaninterp.pruning.schedules.driver import Driver, begin, would_remove_all
+from kaninterp.core import PrunePlan, Trace
+from kaninterp.core.errors import NothingLeftError
+from kaninterp.pruning.schedules.driver import Driver, begin
 from kaninterp.pruning.schedules.options import Options, Rule, check_whole
 from kaninterp.pruning.schedules.original import original_mask
 from kaninterp.pruning.steps import PruneRun
@@ -83,8 +84,8 @@ def _cut(driver: Driver, rule: Rule, *, first: bool) -> bool:
     """Cut once; False if there is nothing to take, or nothing but everything."""
     try:
         return driver.prune(rule)
-    except PlanError as error:
-        if first or not would_remove_all(error):
+    except NothingLeftError:
+        if first:
             raise
         return False
 

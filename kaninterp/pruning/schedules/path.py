@@ -12,9 +12,9 @@ import numpy as np
 from torch import nn
 
 from kaninterp.analysis import plan_of
-from kaninterp.core import PlanError, PrunePlan, Reason
-from kaninterp.core.errors import InputError
-from kaninterp.pruning.schedules.driver import Driver, begin, would_remove_all
+from kaninterp.core import PrunePlan, Reason
+from kaninterp.core.errors import InputError, NothingLeftError
+from kaninterp.pruning.schedules.driver import Driver, begin
 from kaninterp.pruning.schedules.dynamic import head_of
 from kaninterp.pruning.schedules.options import Options, check_whole
 from kaninterp.pruning.schedules.proximal import ProximalAdam, edge_norms, pushes, settle_
@@ -100,9 +100,7 @@ def _level(driver: Driver, penalty: float, epochs: int, debias: int, chosen: dic
     _shrink(driver, penalty, epochs, chosen)
     try:
         plan = _zeros(driver, penalty)
-    except PlanError as error:
-        if not would_remove_all(error):
-            raise
+    except NothingLeftError:
         driver.model = before
         return False
     if driver.takes(plan, read):
