@@ -20,6 +20,7 @@ from .findings import Finding, Verdict
 from .mask import EdgeMask
 from .plan import PrunePlan, Reason
 from .probe import PROBE_KINDS, Probe
+from .survival import SurvivalPath, SurvivalTable
 from .tables import EdgeTable, NodeTable, RangeTable, RawTable
 from .trace import LayerTrace, ModelCard, Trace
 
@@ -55,6 +56,8 @@ __all__ = [
     "ShapeError",
     "StateError",
     "SurvivalCurve",
+    "SurvivalPath",
+    "SurvivalTable",
     "Trace",
     "Verdict",
 ]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+import numpy as np
 
 from .errors import ShapeError
 from .evidence import Estimate
 from .plan import Reason
+from .survival import SurvivalTable
 
 __all__ = ["Efficiency", "HeldOut", "PruneReport", "StepLine"]
 
@@ -141,6 +144,8 @@ class PruneReport:
         What the model costs to run before and after.
     steps : tuple of StepLine
         The run, if there was one; `PruneRun.undo` takes its steps back.
+    survival : SurvivalTable or None
+        The curves the choice was made from, if data chose; not looked at when reports are compared.
     """
 
     kept_inputs: tuple[str, ...]
@@ -157,6 +162,7 @@ class PruneReport:
     held_out: HeldOut | None = None
     efficiency: tuple[Efficiency, Efficiency] | None = None
     steps: tuple[StepLine, ...] = ()
+    survival: SurvivalTable | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.input_ids) != len(self.kept_inputs):
@@ -214,4 +220,6 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value

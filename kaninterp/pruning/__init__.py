@@ -1,6 +1,7 @@
 """Decisions carried out: a plan becomes a new, smaller model, with what it cost."""
 
 from kaninterp.pruning.apply import prune
+from kaninterp.pruning.choose import as_frame, choose, survival
 from kaninterp.pruning.comparison import measure_held_out
 from kaninterp.pruning.cost import measure_cost
 from kaninterp.pruning.efficiency import Efficiency, compare, measure_efficiencies, measure_efficiency
@@ -21,6 +22,8 @@ __all__ = [
     "PruneStep",
     "Refit",
     "SeedSurvival",
+    "as_frame",
+    "choose",
     "compare",
     "fine_tune",
     "measure_cost",
@@ -30,6 +33,7 @@ __all__ = [
     "prune",
     "refit",
     "summarize",
+    "survival",
     "survival_over_seeds",
     "transfer",
     "transplant",

@@ -74,7 +74,7 @@ class Choice:
         new, told = carry_out(self.prepared, self.plan, path=self.path, example=self._example, compact=compact)
         report = outcome(as_view(model, self.path), as_view(new, self.path), self.plan, model, new)
         price = measure_held_out(model, new, self.held, loss=self.loss)
-        return new, replace(report, reasons=told.reasons, held_out=price)
+        return new, replace(report, reasons=told.reasons, held_out=price, survival=self.table)
 
     @property
     def _example(self) -> list[Any]:

@@ -11,6 +11,7 @@ from kaninterp.adapters import ModelView, as_view
 from kaninterp.core import EdgeMask, Reason
 from kaninterp.core.errors import InputError
 from kaninterp.core.pruned import PruneReport
+from kaninterp.core.survival import SurvivalTable
 from kaninterp.measure.losses import Loss
 from kaninterp.measure.tracing import prepared
 from kaninterp.pruning.comparison import ROWS, measure_held_out
@@ -98,12 +99,19 @@ def summarize(
         node_names=node_names(last, names),
         model=type(run.start).__name__,
         steps=run.lines,
+        survival=_survival(run),
         **measured,
     )
 
 
 def _parameters(before: nn.Module, after: nn.Module) -> tuple[int, int]:
     return parameter_count(before), parameter_count(after)
+
+
+def _survival(run: PruneRun) -> SurvivalTable | None:
+    """The curves of the last step that data chose."""
+    tables = [step.report.survival for step in run.steps if step.report is not None]
+    return next((table for table in reversed(tables) if table is not None), None)
 
 
 def _columns(run: PruneRun) -> tuple[tuple[str, ...], set[int]]:

@@ -22,6 +22,7 @@ __all__ = [
     "InputCard",
     "InputCards",
     "Listing",
+    "LossCurve",
     "Paragraph",
     "Question",
     "Questions",
@@ -155,6 +156,33 @@ class SurvivalChart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LossCurve:
+    """Held-out loss while more and more goes, the first point with everything; its table stands beside it.
+
+    Attributes
+    ----------
+    what : str
+        "inputs" or "edges".
+    kept : tuple of int
+        Things left at each point, falling.
+    best, chosen : int
+        Points that are marked.
+    """
+
+    caption: str
+    what: str
+    loss: str
+    kept: tuple[int, ...]
+    value: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    best: int
+    chosen: int
+    summary: str
+    table: Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InputCard:
     """One raw input: verdict, reason and evidence.
 
@@ -220,7 +248,7 @@ class Definitions:
 
 
 Block: TypeAlias = (
-    "AnswerBox | Questions | Findings | Paragraph | Table | SurvivalChart | InputCards | Listing | Verbatim"
+    "AnswerBox | Questions | Findings | Paragraph | Table | SurvivalChart | LossCurve | InputCards | Listing | Verbatim"
     " | Definitions | NetworkFigure"
 )
 

@@ -15,6 +15,7 @@ from .blocks import Block, Document
 from .cells import Badge, Bars, Cell, Extent, Name, Table, Whisker, Zones
 from .figure_nouns import NetworkFigure
 from .heatmap import heatmap, needs_heatmap
+from .loss_curve import loss_curve
 from .network import edge_label, network_svg
 from .ruler import ruler
 from .serial import to_json
@@ -88,6 +89,7 @@ def _environment() -> Environment:
         symbols=symbols,
         thumbnail=thumbnail,
         heatmap=heatmap,
+        loss_curve=loss_curve,
         needs_heatmap=needs_heatmap,
         names=_names,
         edge_label=edge_label,

@@ -10,6 +10,7 @@ from .blocks import Block, Definitions, Document, Listing, Section, Verbatim
 from .sections.model import shown_code
 from .sections.pruned import pruned_accuracy, pruned_answer, pruned_efficiency, pruned_steps
 from .sections.pruned_parts import pruned_inputs, pruned_map, pruned_reasons
+from .sections.pruned_survival import pruned_survival
 from .wording import count, plural, shown
 
 __all__ = ["prune_document"]
@@ -17,6 +18,7 @@ __all__ = ["prune_document"]
 SECTIONS: tuple[Callable[[PruneReport], Section | None], ...] = (
     pruned_answer,
     pruned_accuracy,
+    pruned_survival,
     pruned_efficiency,
     pruned_steps,
     pruned_inputs,
@@ -45,6 +47,11 @@ WORDS: tuple[tuple[str, str, str], ...] = (
         "Held-out loss",
         "Mean loss on rows that neither training nor the choice of what to prune has seen, if you kept them so.",
         "What the next year of data will cost.",
+    ),
+    (
+        "One-standard-error choice",
+        "The fewest inputs or edges whose held-out loss is within one standard error of the lowest one.",
+        "The lowest loss itself: chance decides between points as close as that.",
     ),
     (
         "95 % interval",

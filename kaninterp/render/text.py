@@ -13,6 +13,7 @@ from .blocks import (
     Findings,
     InputCards,
     Listing,
+    LossCurve,
     Paragraph,
     Questions,
     SurvivalChart,
@@ -140,6 +141,10 @@ def _chart(block: SurvivalChart) -> str:
     return _wrap(f"{block.caption}: {block.summary}")
 
 
+def _loss_curve(block: LossCurve) -> str:
+    return "\n".join([_wrap(f"{block.caption}: {block.summary}"), _table(block.table)])
+
+
 def _cards(block: InputCards) -> str:
     lines = [block.caption]
     for card in block.items[:MOST_ROWS]:
@@ -186,6 +191,7 @@ _WRITERS: dict[type[Any], Callable[[Any], str]] = {
     Paragraph: _paragraph,
     Table: _table,
     SurvivalChart: _chart,
+    LossCurve: _loss_curve,
     InputCards: _cards,
     Listing: _listing,
     Verbatim: _verbatim,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from kaninterp.core.survival import SurvivalTable
 from kaninterp.measure import BlockBootstrap
 from kaninterp.measure.host import Columns, untouched
 from kaninterp.nn import entries
+from kaninterp.pruning import PruneRun, summarize
 from kaninterp.pruning.choose import as_frame, choose, survival
 from kaninterp.pruning.folding import fold
 from kaninterp.pruning.held_out import parts_of
@@ -418,3 +420,15 @@ def test_a_choice_is_one_plan_for_the_prepared_model(copies):
     again, _ = ki.prune(choice.prepared, choice.plan)
     x = torch.tensor(X, dtype=torch.float32)
     assert torch.equal(new.eval()(x), again.eval()(x))
+
+
+def test_the_report_carries_the_curves_alone_and_in_a_run(copies):
+    head, X, y = copies
+    small, report = ki.prune(head, (X, y), progress=False)
+    table = survival(head, (X, y), progress=False)
+    assert as_frame(report.survival).equals(as_frame(table))
+    assert json.loads(report.to_json())["survival"]["inputs"]["kept"] == table.inputs.kept.tolist()
+    _, other = ki.prune(head, keep_all(ki.trace(head, X, progress=False)))
+    assert other.survival is None
+    run = PruneRun.begin(head).add("chosen", small, report=report).add("the same", small)
+    assert summarize(run).survival is report.survival

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
+from dataclasses import replace
+from xml.etree import ElementTree
 
 import html5lib
+import numpy as np
 import pytest
 
-from kaninterp.core import Estimate, Reason
+from kaninterp.core import Estimate, Reason, SurvivalPath, SurvivalTable, Verdict
 from kaninterp.core.pruned import Efficiency, HeldOut, PruneReport, StepLine
 from kaninterp.render import Report, prune_document, to_html, to_json, to_text
+from kaninterp.render.loss_curve import loss_curve
 from kaninterp.render.sections.pruned_parts import ranges
 from tests.render.synthetic import HOSTILE
 
@@ -73,12 +78,40 @@ def pruned(names=("income", "age", "noise"), *, measured=True, plain=True) -> Pr
     )  # fmt: skip
 
 
+def falling(level, kept, loss, chosen, places) -> SurvivalPath:
+    loss, points = np.array(loss), len(kept)
+    return SurvivalPath(
+        level=level, kept=np.array(kept), threshold=np.arange(points, dtype=float), loss=loss, low=loss - 0.05,
+        high=loss + 0.05, rise=loss - loss.min(), error=np.full(points, 0.02), best=int(loss.argmin()), chosen=chosen,
+        places=np.array(places), survival=np.linspace(0, 1, len(places)),
+    )  # fmt: skip
+
+
+def chosen(names=("income", "age", "noise")) -> PruneReport:
+    """`pruned` as data would have decided it, with the curves."""
+    report, n = pruned(names), len(names)
+    kept = set(report.input_ids)
+    table = SurvivalTable(
+        names=tuple(names), loss="mse", rows=400, block=5, held_out="the last <400> rows", base=estimate(0.5),
+        inputs=falling("inputs", range(n, -1, -1), [0.51, 0.5, *[0.5 + 30 * i for i in range(1, n)]], 1,
+                       [[i] for i in range(n)]),
+        edges=falling("edges", [6, 4, 3], [0.5, 0.52, 0.9], 1, [(0, 0, 0), (0, 0, 2), (1, 0, 0)]),
+        verdicts=tuple(
+            Verdict(index=i, name=name, survives="keep" if i in kept else "drop", cause="needed", text=f"told: {name}")
+            for i, name in enumerate(names)
+        ),
+    )  # fmt: skip
+    return replace(report, survival=table)
+
+
 CASES = {
     "usual": pruned(),
     "hostile": pruned(HOSTILE),
     "bare": pruned((), measured=False),
     "units": pruned(plain=False),
     "many": pruned(tuple(f"pixel {i}" for i in range(784)), plain=False),
+    "chosen": chosen(),
+    "chosen-hostile": chosen(HOSTILE),
 }
 
 
@@ -155,6 +188,53 @@ def test_what_was_not_measured_is_not_shown():
     document = prune_document(CASES["bare"])
     assert [section.id for section in document.sections] == ["answer", "reasons", "map", "model", "glossary"]
     assert "was not measured" in to_text(document)
+
+
+def test_the_curves_say_what_is_enough():
+    document = prune_document(CASES["chosen"])
+    section = document.section("enough")
+    assert [section.id for section in document.sections][1:3] == ["accuracy", "enough"]
+    assert [(block.what, block.kept, block.best, block.chosen) for block in section.blocks[:2]] == [
+        ("inputs", (3, 2, 1, 0), 1, 1), ("edges", (6, 4, 3), 0, 1),
+    ]  # fmt: skip
+    text = to_text(document)
+    assert "2 of 3 inputs are kept: loss 0.5, the lowest of all." in text
+    assert "4 of 6 edges are kept: loss 0.52, +0.02 against the best, standard error 0.02." in " ".join(text.split())
+    assert re.search(r"  4 +0.52 +0.47 to 0.57 +\+0.02 +0.02 +◆ chosen", text)
+    assert "enough" not in [section.id for section in prune_document(CASES["usual"]).sections]
+
+
+def test_a_curve_is_drawn_where_its_losses_are():
+    chart = prune_document(CASES["chosen"]).section("enough").blocks[1]
+    drawing = ElementTree.fromstring(str(loss_curve(chart)))
+    dots = [(float(c.get("cx")), float(c.get("cy"))) for c in drawing.iter("circle") if c.get("class") == "pt"]
+    assert len(dots) == 3
+    (x0, y0), (x1, y1), (x2, y2) = dots
+    assert x0 > x1 > x2  # everything is on the right
+    assert (y1 - y0) / (y2 - y0) == pytest.approx(0.02 / 0.4, abs=0.02)
+    assert y2 < y1 <= y0
+    (ring,) = [c for c in drawing.iter("circle") if c.get("class") == "ring"]
+    assert (float(ring.get("cx")), float(ring.get("cy"))) == dots[0]
+    assert [t.text for t in drawing.iter("text") if "strong" in t.get("class")] == ["chosen: 4 edges", "4"]
+    assert "4 of 6 edges are kept" in drawing.get("aria-label")
+
+
+def test_a_steep_curve_has_a_logarithmic_axis():
+    chart = prune_document(CASES["chosen"]).section("enough").blocks[0]
+    drawing = ElementTree.fromstring(str(loss_curve(chart)))
+    height = [float(c.get("cy")) for c in drawing.iter("circle") if c.get("class") == "pt"]
+    # 0.51, 0.5, 30.5, 60.5
+    assert (height[1] - height[2]) / (height[1] - height[3]) == pytest.approx(math.log(61) / math.log(121), abs=0.02)
+    assert any("log scale" in (t.text or "") for t in drawing.iter("text"))
+    alone = replace(chart, kept=(3,), value=(0.5,), low=(0.4,), high=(0.6,), best=0, chosen=0)
+    assert "chosen, and the best: 3 inputs" in str(loss_curve(alone))
+
+
+def test_json_of_the_report_holds_the_curves():
+    read = json.loads(CASES["chosen"].to_json())["survival"]
+    assert read["edges"]["kept"] == [6, 4, 3]
+    assert read["inputs"]["loss"][0] == 0.51
+    assert json.loads(CASES["usual"].to_json())["survival"] is None
 
 
 def test_json_is_the_document():
