@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 WORKERS ?= 2
 
-.PHONY: help demo test check check-slow bench browser clean
+.PHONY: help demo mnist test check check-slow bench browser clean
 help:
 	@echo "make demo        train an LSTM + KANHead on real weather data, write reports/nyc_weather.html"
+	@echo "make mnist       every prune rule and schedule against chance (ten minutes; wants KANINTERP_DATA)"
 	@echo "make test        the whole test suite (under 10 minutes on 2 cores)"
 	@echo "make check       ruff, mypy, import-linter"
 	@echo "make check-slow  the slow checks (five seeds of the demo, large models)"
@@ -30,6 +31,9 @@ $(VENV)/peers: $(VENV)/dev
 
 demo: $(VENV)/base
 	$(BIN)/python case_studies/nyc_weather.py
+
+mnist: $(VENV)/base
+	$(BIN)/python case_studies/mnist_pruning.py
 
 test: $(VENV)/dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow"
