@@ -20,7 +20,7 @@ from .findings import Finding, Verdict
 from .mask import EdgeMask
 from .plan import PrunePlan, Reason
 from .probe import PROBE_KINDS, Probe
-from .survival import SurvivalPath, SurvivalTable
+from .survival import PartVerdict, SurvivalPath, SurvivalTable
 from .tables import EdgeTable, NodeTable, RangeTable, RawTable
 from .trace import LayerTrace, ModelCard, Trace
 
@@ -45,6 +45,7 @@ __all__ = [
     "ModelError",
     "NamesError",
     "NodeTable",
+    "PartVerdict",
     "PlanError",
     "Probe",
     "PruneCost",

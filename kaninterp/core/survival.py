@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from . import archive
 from .evidence import Estimate
-from .findings import Verdict
+from .findings import Survival, Verdict
 from .frozen import Array, IntArray, floats, integers
 
-__all__ = ["SurvivalPath", "SurvivalTable"]
+__all__ = ["PartVerdict", "SurvivalPath", "SurvivalTable"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,6 +75,56 @@ class SurvivalPath:
         ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartVerdict:
+    """What becomes of one edge or node of the KAN, and why.
+
+    Attributes
+    ----------
+    kind : str
+        "edge" or "node".
+    place : tuple of int
+        (layer, dst, src) or (layer, index), in the original numbers.
+    name : str
+        In words: "age → node 1.3".
+    survives : {"keep", "tentative", "drop"}
+        *drop*: the choice lets it go; *keep*: it stays, and in at least 95 % of the bootstrap draws too.
+    cause : str
+        Stable short name of the deciding fact: "needed", "weak", "noise", "with-column" (it goes with a raw column),
+        "not-measured" (too few rows).
+    share : float or None
+        Share of bootstrap draws of the held-out rows in which it still lies on a way from an input to an output; None
+        where it was not drawn, because it goes with a column.
+    """
+
+    kind: str
+    place: tuple[int, ...]
+    name: str
+    survives: Survival
+    cause: str
+    share: float | None
+
+    @property
+    def doubt(self) -> float:
+        """0: every draw says the same; 0.5: half of them say the opposite."""
+        return 0.0 if self.share is None else min(self.share, 1 - self.share)
+
+    @property
+    def text(self) -> str:
+        """The reason in words."""
+        if self.share is None:
+            return "It goes with a column that is dropped."
+        often = f"Stays in {self.share:.0%} of the bootstrap draws"
+        if self.cause == "not-measured":
+            return "Too few held-out rows to tell need from chance, so it stays."
+        ends = {
+            "needed": "; 95% are asked for.",
+            "weak": "; 95% would make it sure.",
+            "noise": "; the choice drops it.",
+        }
+        return often + ends.get(self.cause, ".")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SurvivalTable:
     """Which inputs and edges survive, and the evidence.
@@ -95,6 +145,8 @@ class SurvivalTable:
         None where there are no raw columns to speak of, or no edges to choose from.
     verdicts : tuple of Verdict
         Keep, tentative or drop for each raw column.
+    parts : tuple of PartVerdict
+        The same for each live edge of the KAN, then for each of its nodes.
     """
 
     names: tuple[str, ...]
@@ -106,11 +158,18 @@ class SurvivalTable:
     inputs: SurvivalPath | None
     edges: SurvivalPath | None
     verdicts: tuple[Verdict, ...]
+    parts: tuple[PartVerdict, ...] = ()
 
     @property
     def kept(self) -> tuple[str, ...]:
         """Names of the raw columns that stay."""
         return tuple(verdict.name for verdict in self.verdicts if verdict.survives != "drop")
+
+    @property
+    def doubtful(self) -> tuple[PartVerdict, ...]:
+        """Edges and nodes, the most doubtful first; at equal doubt those that are open before those that are not."""
+        order = {"tentative": 0, "drop": 1, "keep": 2}
+        return tuple(sorted(self.parts, key=lambda p: (-p.doubt, order[p.survives], p.kind, p.place)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write to an ``.npz`` file (no pickle), atomically."""
@@ -119,7 +178,7 @@ class SurvivalTable:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SurvivalTable:
         """Read it back; raises `FileFormatError` on anything else."""
-        return archive.load(path, cls, (SurvivalPath, Estimate, Verdict))
+        return archive.load(path, cls, (SurvivalPath, Estimate, Verdict, PartVerdict))
 
     def __str__(self) -> str:
         lines = [f"held-out loss ({self.loss}) {self.base} on {self.held_out}"]

@@ -165,7 +165,7 @@ def choose(
         study = Study(model, parts, traced, loss=loss, rows=rows, seed=seed, path=view.path)
         picked, ready = study.prepared(study.pick_inputs(progress=progress))
         edges, plan = study.edge_path(ready, picked, score=score, progress=progress)
-    table = study.table(picked, edges)
+    table = study.table(picked, edges, plan)
     whole = study.full_plan(plan, picked)
     return Choice(table=table, plan=whole, prepared=ready, held=parts.held, loss=loss, path=view.path)
 

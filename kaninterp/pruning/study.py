@@ -26,6 +26,7 @@ from kaninterp.pruning.folding import fold
 from kaninterp.pruning.held_out import Parts
 from kaninterp.pruning.input_verdicts import Evidence, judge_inputs
 from kaninterp.pruning.one_error import Curve, path_from
+from kaninterp.pruning.part_verdicts import judge_parts
 from kaninterp.pruning.subject import stand_ins_of, subject_of
 from kaninterp.pruning.substitutes import Gone, foldable
 
@@ -156,7 +157,7 @@ class Study:
         stays = edges.inputs & self._stays(picked)
         return replace(edges, inputs=stays, fill=self._fill(edges, picked), reasons=tuple(reasons))
 
-    def table(self, picked: Picked, edges: SurvivalPath | None) -> SurvivalTable:
+    def table(self, picked: Picked, edges: SurvivalPath | None, plan: PrunePlan) -> SurvivalTable:
         """What was found, as a noun."""
         return SurvivalTable(
             names=() if picked.path is None else self.columns.names,
@@ -168,6 +169,7 @@ class Study:
             inputs=picked.path,
             edges=edges,
             verdicts=picked.verdicts,
+            parts=() if edges is None else judge_parts(self.found, plan, edges, enough=self.enough),
         )
 
     def _few(self) -> int:

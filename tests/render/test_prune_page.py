@@ -13,7 +13,7 @@ import html5lib
 import numpy as np
 import pytest
 
-from kaninterp.core import Estimate, Reason, SurvivalPath, SurvivalTable, Verdict
+from kaninterp.core import Estimate, PartVerdict, Reason, SurvivalPath, SurvivalTable, Verdict
 from kaninterp.core.pruned import Efficiency, HeldOut, PruneReport, StepLine
 from kaninterp.render import Report, prune_document, to_html, to_json, to_text
 from kaninterp.render.loss_curve import loss_curve
@@ -99,6 +99,12 @@ def chosen(names=("income", "age", "noise")) -> PruneReport:
         verdicts=tuple(
             Verdict(index=i, name=name, survives="keep" if i in kept else "drop", cause="needed", text=f"told: {name}")
             for i, name in enumerate(names)
+        ),
+        parts=tuple(
+            PartVerdict(kind="edge", place=(0, 0, k), name=f"{names[k % n]} → node 1.0", survives=word, cause=cause,
+                        share=share)
+            for k, (word, cause, share) in enumerate([("keep", "needed", 1.0), ("drop", "with-column", None),
+                                                      ("tentative", "weak", 0.6), *[("drop", "noise", 0.02)] * 40])
         ),
     )  # fmt: skip
     return replace(report, survival=table)
@@ -202,6 +208,20 @@ def test_the_curves_say_what_is_enough():
     assert "4 of 6 edges are kept: loss 0.52, +0.02 against the best, standard error 0.02." in " ".join(text.split())
     assert re.search(r"  4 +0.52 +0.47 to 0.57 +\+0.02 +0.02 +◆ chosen", text)
     assert "enough" not in [section.id for section in prune_document(CASES["usual"]).sections]
+
+
+def test_edges_are_listed_with_the_most_doubtful_first():
+    table = prune_document(CASES["chosen"]).section("enough").blocks[2]
+    assert len(table.rows) == 30
+    assert [cell.word for cell in next(zip(*[row[2:3] for row in table.rows[:2]], strict=True))] == [
+        "tentative",
+        "drop",
+    ]
+    assert table.rows[0][0].text == "noise → node 1.0"
+    assert table.rows[0][3] == "60 %"
+    assert "Edges: 1 keep, 1 tentative, 41 drop; Nodes: 0 keep, 0 tentative, 0 drop." in table.note
+    assert "13 surer ones" in table.note
+    assert json.loads(CASES["chosen"].to_json())["survival"]["parts"][2]["share"] == 0.6
 
 
 def test_a_curve_is_drawn_where_its_losses_are():

@@ -6,8 +6,8 @@ from kaninterp.core.evidence import OUTPUT_CHANGE
 from kaninterp.core.pruned import PruneReport
 from kaninterp.core.survival import SurvivalPath, SurvivalTable
 from kaninterp.render.blocks import Block, LossCurve, Section
-from kaninterp.render.cells import Cell, Table
-from kaninterp.render.wording import count, number, plural, shown, sign
+from kaninterp.render.cells import Badge, Cell, Name, Table
+from kaninterp.render.wording import count, number, percent, plural, shown, sign
 
 __all__ = ["pruned_survival"]
 
@@ -18,12 +18,17 @@ ORDERS = {
 }
 
 
+MAX_PARTS = 30
+
+
 def pruned_survival(report: PruneReport) -> Section | None:
     """The curves, each with its table."""
     table = report.survival
     if table is None:
         return None
     blocks: list[Block] = [_curve(path, table) for path in (table.inputs, table.edges) if path is not None]
+    if table.parts:
+        blocks.append(_parts(table))
     return Section(id="enough", title="What is enough", lead=_lead(table), blocks=tuple(blocks)) if blocks else None
 
 
@@ -83,6 +88,39 @@ def _points(path: SurvivalPath) -> Table:
         rows=rows,
         note=f"{ORDERS.get(path.level, '')} Points of the figure stand at equal distances; the band is the 95 % "
         "interval. “Above best” is a difference on the same rows, so it is surer than the intervals suggest.",
+    )
+
+
+def _parts(table: SurvivalTable) -> Table:
+    """Edges and nodes about which the draws agree least."""
+    listed = table.doubtful[:MAX_PARTS]
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (
+            Name(text=shown(part.name)),
+            part.kind,
+            Badge(word=part.survives),
+            "n/a" if part.share is None else percent(part.share),
+            shown(part.text),
+        )
+        for part in listed
+    )
+    sums = "; ".join(_sums(table, kind) for kind in ("edge", "node"))
+    left = len(table.parts) - len(listed)
+    more = f" {count(left)} surer ones are in the JSON form of the report." if left else ""
+    return Table(
+        id="enough-parts",
+        caption="Edges and nodes, the most doubtful first",
+        columns=("What", "Kind", "Verdict", "#Stays in draws", "Evidence"),
+        rows=rows,
+        note=f"{sums}. A node stays as often as its best way from an input to an output, a way as often as its weakest "
+        f"edge.{more}",
+    )
+
+
+def _sums(table: SurvivalTable, kind: str) -> str:
+    verdicts = [part.survives for part in table.parts if part.kind == kind]
+    return f"{kind.capitalize()}s: " + ", ".join(
+        f"{count(verdicts.count(word))} {word}" for word in ("keep", "tentative", "drop")
     )
 
 
