@@ -30,6 +30,9 @@ class Candidates:
         ``(layer, dst, src)`` of an edge, ``(layer, index)`` of a node; an input is a node of layer 0.
     values : ndarray, shape (n,)
         Importance.
+    spread : ndarray, shape (n,)
+        Standard deviation of an edge, of a node's largest outgoing edge: of equals what varies more stays, so that
+        what the data never move goes first.
     outputs : ndarray, shape (outputs, n), or None
         Its absolute value for each output.
     """
@@ -37,6 +40,7 @@ class Candidates:
     level: str
     places: IntArray
     values: Array
+    spread: Array
     outputs: Array | None
 
     def wanted(self, trace: Trace, kept: BoolArray) -> list[BoolArray]:
@@ -89,7 +93,7 @@ def candidates(level: str, importance: Importance, trace: Trace) -> Candidates:
     """
     live = alive_mask(trace).closed()
     if level == "edge":
-        return _gathered(level, [np.asarray(layer) for layer in live.layers], importance)
+        return _gathered(level, [np.asarray(layer) for layer in live.layers], importance, trace)
     plain = raw_columns(trace) is not None
     if level == "input" and not plain:
         raise InputError(
@@ -101,11 +105,14 @@ def candidates(level: str, importance: Importance, trace: Trace) -> Candidates:
     for layer in range(len(nodes)):
         if (level == "input") != (layer == 0) and not (level == "node" and layer == 0 and not plain):
             nodes[layer] = np.zeros_like(nodes[layer])
-    return _gathered(level, nodes, importance)
+    return _gathered(level, nodes, importance, trace)
 
 
-def _gathered(level: str, where: list[BoolArray], importance: Importance) -> Candidates:
+def _gathered(level: str, where: list[BoolArray], importance: Importance, trace: Trace) -> Candidates:
     width = where[0].ndim + 1
+    spread = [np.where(layer.edges.alive, layer.edges.strength, 0.0) for layer in trace.layers]
+    if level != "edge":
+        spread = [edges.max(0) for edges in spread]
     places = [np.insert(np.argwhere(here), 0, layer, axis=1) for layer, here in enumerate(where)]
     outputs = None
     if importance.outputs is not None:
@@ -114,5 +121,6 @@ def _gathered(level: str, where: list[BoolArray], importance: Importance) -> Can
         level=level,
         places=np.concatenate(places).reshape(-1, width),
         values=np.concatenate([v[here] for v, here in zip(importance.values, where, strict=True)]),
+        spread=np.concatenate([v[here] for v, here in zip(spread, where, strict=True)]),
         outputs=outputs,
     )

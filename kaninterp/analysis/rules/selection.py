@@ -56,11 +56,11 @@ def order_of(items: Candidates, scope: str) -> Order:
     n = len(items.values)
     position, ahead = np.full(n, NEVER), np.full(n, np.inf)
     for values, members in _groups(items, scope):
-        ranked = members[np.argsort(-values[members], kind="stable")]
+        ranked = _ranked(items, values, members)
         places = np.arange(1, len(ranked) + 1)
         position[ranked] = np.minimum(position[ranked], places)
         ahead[ranked] = np.minimum(ahead[ranked], (places - 1) / max(len(ranked), 1))
-    sequence = np.lexsort((np.arange(n), -items.values, ahead))
+    sequence = np.lexsort((np.arange(n), -items.spread, -items.values, ahead))
     return Order(position=position, ahead=ahead, sequence=sequence[np.isfinite(ahead[sequence])])
 
 
@@ -104,11 +104,17 @@ def held_against(items: Candidates, amount: Amount, scope: str, kept: BoolArray)
         return np.full(len(kept), amount.value)
     bars = np.full(len(kept), -np.inf)
     for values, members in _groups(items, scope):
-        ranked = members[np.argsort(-values[members], kind="stable")]
+        ranked = _ranked(items, values, members)
         if not kept[ranked].all():
             last = ranked[max(int(np.argmin(kept[ranked])) - 1, 0)]  # of those that stay before the first that goes
             bars[members] = np.maximum(bars[members], values[last])
     return np.where(np.isfinite(bars), bars, 0.0)
+
+
+def _ranked(items: Candidates, values: Array, members: IntArray) -> IntArray:
+    """Members of a group, the most important first."""
+    order: IntArray = np.lexsort((members, -items.spread[members], -values[members]))
+    return members[order]
 
 
 _NO_PATH = "leaves no path from an input to an output, so the head would be a constant"

@@ -180,6 +180,16 @@ def test_what_the_loss_does_not_notice_goes_first():
     assert ScoreRule("ablation", amount=Threshold(0.0))(trace, probe=probe).mask.count == 3
 
 
+def test_of_equals_what_the_data_move_stays():
+    """Every edge of the probe is worth the same, and the first column is constant: it goes first."""
+    net = Net.of([[[line(1.0), line(1.0), line(1.0)]]])
+    x = random_inputs(3, 50)
+    x[:, 0] = 0.3
+    trace = net.trace(x)
+    probe = random_probe(trace, ablation=(np.zeros((1, 3)),))
+    assert ScoreRule("ablation", amount=Count(2))(trace, probe=probe).mask.layers[0][0].tolist() == [False, True, True]
+
+
 def test_rules_say_what_they_need_probed():
     assert probe_kinds(ScoreRule("shapley")) == ("shapley",)
     assert probe_kinds(ScoreRule("random")) == probe_kinds(EdgeRule()) == probe_kinds(lambda t, s=None: None) == ()
