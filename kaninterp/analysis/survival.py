@@ -8,7 +8,7 @@ from math import erfc, sqrt
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kaninterp.core.evidence import InputAblation, SurvivalCurve
+from kaninterp.core.evidence import Z95, InputAblation, SurvivalCurve
 from kaninterp.core.frozen import Array, BoolArray, floats
 from kaninterp.core.tables import RawTable
 
@@ -45,8 +45,6 @@ CORRELATED = 0.95
 FEW_HITS = 0.001
 """Bootstrap p-values up to this rest on a handful of draws, so the tail is taken from the normal law with the standard
 error of the interval: with 28 columns and 1000 draws no corrected p-value could otherwise get below 0.028."""
-
-Z95 = 1.959964  # half-width of a 95 % interval in standard errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

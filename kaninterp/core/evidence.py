@@ -13,6 +13,7 @@ from .frozen import Array, BoolArray, IntArray, bools, floats, integers
 
 __all__ = [
     "OUTPUT_CHANGE",
+    "Z95",
     "EdgeAblation",
     "Estimate",
     "InputAblation",
@@ -20,6 +21,9 @@ __all__ = [
     "PruneCost",
     "SurvivalCurve",
 ]
+
+Z95 = 1.959964
+"""Half-width of a 95 % interval in standard errors."""
 
 OUTPUT_CHANGE = "output change"
 """Name of the loss where there is no target: mean squared change in units of the outputs' variance."""

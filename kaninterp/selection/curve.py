@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kaninterp.core.evidence import Z95
 from kaninterp.core.frozen import Array
 
 __all__ = ["CurvePoint", "one_standard_error", "survival_curve"]
 
 FOLDS = 5
-Z95 = 1.959964
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from .candidates import Edges, Extensions, Family, Found, Model, best
 from .null import Null
 from .products import PAIR_FUNCTIONS, Products
 
-__all__ = ["Step", "forward", "removal_p_values", "without_needless"]
+__all__ = ["Step", "forward", "left_over", "removal_p_values", "without_needless"]
 
 CLEAR = 1e-6
 """p-value from which a null distribution of an earlier step will do: residuals change, the law of scores hardly."""
@@ -144,11 +144,11 @@ def removal_p_values(columns: Array, y: Array, readers: Sequence[frozenset[int]]
     readers : sequence of frozenset of int, per term
         Inputs it reads.
     """
-    full, free = _rest(columns, y)
+    full, free = left_over(columns, y)
     noise = max(full / max(free, 1), NOISELESS * float(y @ y) / len(y))
     found = {}
     for unit in sorted(frozenset().union(*readers)):
-        without, more = _rest(columns[:, [unit not in read for read in readers]], y)
+        without, more = left_over(columns[:, [unit not in read for read in readers]], y)
         lost = more - free
         found[unit] = float(f_law.sf((without - full) / lost / noise, lost, max(free, 1))) if lost > 0 else 1.0
     return found
@@ -177,8 +177,8 @@ def without_needless(
     return kept, gone
 
 
-def _rest(columns: Array, y: Array) -> tuple[float, int]:
-    """Residual sum of squares, and degrees of freedom left."""
+def left_over(columns: Array, y: Array) -> tuple[float, int]:
+    """Residual sum of squares of a fit with a constant, and the degrees of freedom left."""
     q, r = np.linalg.qr(np.column_stack((np.ones(len(y)), columns)))
     size = np.abs(np.diag(r))
     q = q[:, size > 1e-9 * size.max()]

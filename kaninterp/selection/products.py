@@ -10,18 +10,16 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from kaninterp.analysis.survival import CORRELATED
 from kaninterp.core.frozen import Array
 
 from .candidates import NOTHING_NEW, Model
 from .expansion import Term
 
-__all__ = ["PAIR_FUNCTIONS", "TWIN", "Products"]
+__all__ = ["PAIR_FUNCTIONS", "Products"]
 
 PAIR_FUNCTIONS = 3
 """Functions per feature in a product: 3 x 3 say what a smooth interaction of noisy data shows."""
-
-TWIN = 0.95
-"""|r| from which two features carry nearly the same, as in the report."""
 
 BLOCK = 96
 """Columns of products at a time: small blocks skip the half below the diagonal, large ones multiply faster."""
@@ -51,7 +49,7 @@ class Products:
         self._watched = 0
         first, second = np.triu_indices(len(self._features), 1)
         smooth = self._stack[:, ::functions]
-        alike = np.abs(smooth.T @ smooth)[first, second] >= TWIN * rows
+        alike = np.abs(smooth.T @ smooth)[first, second] >= CORRELATED * rows
         self._pairs = first[~alike], second[~alike]
         self._order = sorted(np.ndindex(functions, functions), key=lambda ab: (sum(ab), ab))
         self.sizes = (*(size for size in (1, 3, 6, 8) if size < functions**2), functions**2)

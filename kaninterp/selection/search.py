@@ -10,7 +10,7 @@ from kaninterp.core.frozen import Array, IntArray
 
 from .candidates import Model
 from .expansion import Expansion
-from .forward import forward, without_needless
+from .forward import forward, left_over, without_needless
 from .functions import SmoothFunctions
 from .null import Null, moved
 from .swap import Fitted, unexplained
@@ -82,13 +82,12 @@ class Search:
         units = len(np.unique(self.owners))
         kept, needless = without_needless(columns, self.y, readers, alpha=self.alpha, units=units)
         columns = columns[:, kept]
-        noise = unexplained(self.y, columns)
-        free = max(len(self.y) - 1 - len(kept), 1)
+        left, _ = left_over(columns, self.y)
         return Fitted(
             expansion=Expansion(self._functions, tuple(model.terms[t] for t in kept)),
             readers=tuple(readers[t] for t in kept),
             steps=steps,
             needless=needless,
-            explained=1 - noise * free / (len(self.y) - 1),
-            unexplained=noise,
+            explained=1 - left / float(self.y @ self.y),
+            unexplained=unexplained(self.y, columns),
         )

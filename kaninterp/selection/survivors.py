@@ -7,11 +7,11 @@ from functools import cached_property
 
 import numpy as np
 
+from kaninterp.analysis.survival import CORRELATED
 from kaninterp.core.frozen import Array, BoolArray
 
 from .curve import CurvePoint, survival_curve
-from .forward import removal_p_values
-from .products import TWIN
+from .forward import left_over, removal_p_values
 from .search import Search
 from .swap import Fitted, Replacement
 
@@ -166,11 +166,10 @@ class Evidence:
             centred = columns[:, :, lag] - columns[:, :, lag].mean(0)
             size = np.linalg.norm(centred, axis=0)
             unit_columns = centred / np.where(size > 0, size, 1.0)
-            alike |= np.abs(unit_columns.T @ unit_columns) >= TWIN
+            alike |= np.abs(unit_columns.T @ unit_columns) >= CORRELATED
         return alike
 
 
 def _share(columns: Array, y: Array, model: Fitted, unit: int) -> float:
-    design = np.column_stack((np.ones(len(y)), columns[:, [unit not in read for read in model.readers]]))
-    left = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
-    return max(model.explained - (1 - float(left @ left) / float(y @ y)), 0.0)
+    left, _ = left_over(columns[:, [unit not in read for read in model.readers]], y)
+    return max(model.explained - (1 - left / float(y @ y)), 0.0)

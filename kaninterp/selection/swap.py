@@ -16,7 +16,7 @@ import numpy as np
 from kaninterp.core.frozen import Array
 
 from .expansion import Expansion
-from .forward import Step
+from .forward import Step, left_over
 
 __all__ = ["Fitted", "Replacement", "swapped", "unexplained"]
 
@@ -82,13 +82,9 @@ def unexplained(y: Array, columns: Array) -> float:
     >>> bool(np.isclose(unexplained(x, x[:, None]), 0.0)), unexplained(x, np.zeros((101, 0)))
     (True, 1.0)
     """
-    design = np.column_stack((np.ones(len(y)), columns))
-    left = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
-    free = max(len(y) - design.shape[1], 1)
-    centred = y - y.mean()
-    total: float = float(centred @ centred) / (len(y) - 1)
-    noise = float(left @ left) / free
-    return noise / total if total > 0 else 1.0
+    left, free = left_over(columns, y)
+    total = float(np.var(y, ddof=1))
+    return left / max(free, 1) / total if total > 0 else 1.0
 
 
 def swapped(

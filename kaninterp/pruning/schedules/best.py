@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from kaninterp.core import Estimate
 from kaninterp.core.errors import InputError
+from kaninterp.core.evidence import Z95
 from kaninterp.pruning.steps import PruneRun
 
 __all__ = ["choose_step"]
-
-Z95 = 1.959964
-"""Half-width of a 95 % interval in standard errors."""
 
 
 def choose_step(run: PruneRun) -> int:
