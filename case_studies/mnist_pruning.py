@@ -14,7 +14,6 @@ import gzip
 import os
 import time
 from contextlib import suppress
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -151,8 +150,6 @@ def one_shot_curves(bench: Bench, levels: Shares = LEVELS, rows: int = 500) -> l
     """Every rule at every level without retraining; one trace and one probe serve all of them."""
     trace = ki.trace(bench.model, bench.data.held, progress=False)
     prices = probe(bench.model, bench.data.held, kinds=BY_LOSS, rows=rows, permutations=4, progress=False)
-    # by size: edges that each seem to harm the loss carry answers together (Molchanov et al. 2017, section 2.2)
-    prices = replace(prices, ablation=tuple(np.abs(change) for change in prices.ablation or ()))
     whole = bench.whole
     runs = [("edges", "edge", name, 0) for name in EDGES] + [("structure", whole, name, 0) for name in INPUTS]
     runs += [(*where, "random", seed) for where in (("edges", "edge"), ("structure", whole)) for seed in range(RANDOM)]

@@ -9,9 +9,11 @@ import numpy as np
 from torch import nn
 from tqdm import tqdm
 
-from kaninterp.analysis import edge_scores, keep_all, layer_scores, plan_of
-from kaninterp.core import PlanError, PrunePlan, Reason, Trace
-from kaninterp.core.frozen import Array, BoolArray
+from kaninterp.analysis import keep_all, layer_scores, plan_of
+from kaninterp.analysis.bundle import LayerScores
+from kaninterp.analysis.rules.live import edge_reasons, live_scores
+from kaninterp.analysis.wording import number
+from kaninterp.core import PlanError, PrunePlan, Trace
 from kaninterp.measure.tracing import PROGRESS_DELAY
 from kaninterp.pruning.carry_out import carry_out
 from kaninterp.pruning.one_error import Curve
@@ -41,7 +43,8 @@ def edge_curve(model: nn.Module, subject: Subject, found: Trace, *, score: str, 
     progress
         Show a bar.
     """
-    values = _values(found, score)
+    scores = layer_scores(found)
+    values = live_scores(found, scores, score)
     places = np.argwhere(_stacked(found))
     flat = np.array([values[layer][dst, src] for layer, dst, src in places])
     order = np.argsort(flat, kind="stable")
@@ -50,7 +53,7 @@ def edge_curve(model: nn.Module, subject: Subject, found: Trace, *, score: str, 
     for left in tqdm(_sizes(len(flat)), desc="edges", delay=PROGRESS_DELAY, leave=False, disable=not progress):
         threshold = -1.0 if left == len(flat) else float(flat[order[len(flat) - left - 1]])
         try:
-            plan = edge_plan(found, score, threshold)
+            plan = edge_plan(found, score, threshold, scores)
         except PlanError:
             break  # nothing would be left, and less is left at every later point
         if (read & ~plan.inputs).any():
@@ -70,27 +73,12 @@ def edge_curve(model: nn.Module, subject: Subject, found: Trace, *, score: str, 
     )
 
 
-def edge_plan(found: Trace, score: str, threshold: float) -> PrunePlan:
+def edge_plan(found: Trace, score: str, threshold: float, scores: tuple[LayerScores, ...] | None = None) -> PrunePlan:
     """Plan that keeps the edges whose score exceeds a threshold; a negative one keeps all."""
-    values = _values(found, score)
-    alive = [layer.edges.alive for layer in found.layers]
-    wanted: list[BoolArray] = [a & (v > threshold) for a, v in zip(alive, values, strict=True)]
-    reasons = [
-        Reason(
-            kind="edge",
-            place=(layer, int(dst), int(src)),
-            score=float(values[layer][dst, src]),
-            threshold=threshold,
-            text=f"{score} {values[layer][dst, src]:.3g}, chosen threshold {threshold:.3g}",
-        )
-        for layer, (a, keep) in enumerate(zip(alive, wanted, strict=True))
-        for dst, src in np.argwhere(a & ~keep)
-    ]
-    return plan_of(found, wanted, reasons)
-
-
-def _values(found: Trace, score: str) -> tuple[Array, ...]:
-    return edge_scores(layer_scores(found), score)
+    values = live_scores(found, scores, score)
+    wanted = [v > threshold for v in values]
+    held = f"chosen threshold {number(threshold)}"
+    return plan_of(found, wanted, edge_reasons(found, values, wanted, score=score, threshold=threshold, held=held))
 
 
 def _stacked(found: Trace) -> Any:

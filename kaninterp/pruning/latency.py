@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from kaninterp.adapters import as_view
+from kaninterp.analysis import compact_widths
 from kaninterp.core import EdgeMask
 from kaninterp.nn import prune_model
 from kaninterp.pruning.efficiency import measure_efficiency
@@ -55,7 +55,7 @@ class LatencyCost:
 
     def __call__(self, mask: EdgeMask) -> float:
         """Median milliseconds of the compact model."""
-        widths = tuple(int(np.count_nonzero(alive)) for alive in mask.closed().nodes())
+        widths = compact_widths(mask)
         if widths not in self._known:
             small = prune_model(self._model, self._path, mask.layers)
             timed = measure_efficiency(small, self._example, repeats=self._repeats, batch=self._batch)

@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 from tqdm.auto import tqdm
 
-from kaninterp.core.errors import InputError, ModelError, PlanError
+from kaninterp.core.errors import InputError, ModelError
 from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.pruning.choose import choose
 from kaninterp.pruning.held_out import parts_of
@@ -137,14 +137,7 @@ def survival_over_seeds(
         parts = parts_of(model, data, target=target, held_out=held_out, feature_names=feature_names)
         fit(model, parts.train, seed=seed, progress=False, **fit_options)
         names = tuple(parts.train.names)
-        kept.append(_kept(model, parts.train, parts.held, seed, names))
+        table = choose(model, parts.train, held_out=parts.held, seed=seed, progress=False).table
+        kept.append([name in table.kept for name in names])
     found = np.array(kept, dtype=bool)
     return SeedSurvival(names=names, seeds=tuple(seeds), kept=found, stability=nogueira(found))
-
-
-def _kept(model: nn.Module, train: Any, held: Any, seed: int, names: tuple[str, ...]) -> list[bool]:
-    try:
-        table = choose(model, train, held_out=held, seed=seed, progress=False).table
-    except PlanError:  # nothing helps on held-out rows: what this seed says is "nothing"
-        return [False] * len(names)
-    return [name in table.kept for name in names]
