@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kaninterp.core import EdgeMask
 from kaninterp.core.errors import ModelError
 from kaninterp.core.frozen import Array, BoolArray
 
@@ -116,6 +117,11 @@ class ModelView:
     def widths(self) -> tuple[int, ...]:
         """Nodes per layer 0..L."""
         return (self.layers[0].src, *(layer.dst for layer in self.layers))
+
+    @property
+    def mask(self) -> EdgeMask:
+        """Edges that are alive; not closed."""
+        return EdgeMask.of(layer.alive for layer in self.layers)
 
     def fingerprint(self) -> str:
         """SHA-256 of the structure, the knots, the masks and the trainable numbers."""

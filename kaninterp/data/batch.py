@@ -46,6 +46,11 @@ class Batch:
         return int(self.inputs[0].shape[0])
 
     @property
+    def lags(self) -> int:
+        """Time steps of the longest sequence (B, T, F) of floats among the inputs; 1 without one."""
+        return max((int(x.shape[1]) for x in self.inputs if x.dim() == 3 and x.is_floating_point()), default=1)
+
+    @property
     def places(self) -> tuple[int | str, ...]:
         """How the model's forward knows each tensor: by position, or by key."""
         return tuple(range(len(self.inputs))) if self.keys is None else self.keys
@@ -60,6 +65,13 @@ class Batch:
         if self.keys is None:
             return model(*self.inputs)
         return model(**dict(zip(self.keys, self.inputs, strict=True)))
+
+    def as_data(self) -> list[tuple[Any]]:
+        """These rows without their target, in a form that every verb takes for data.
+
+        One batch of a list: a bare pair of inputs would be read as input and target.
+        """
+        return [(self.arguments,)]
 
     def rows(self, index: Tensor | slice) -> Batch:
         """Return the batch of these rows only (an int64 index or a slice)."""

@@ -2,9 +2,9 @@
 
 from kaninterp.measure.ablation import ablate
 from kaninterp.measure.attribution import attribute
-from kaninterp.measure.bootstrap import BlockBootstrap, block_length
+from kaninterp.measure.bootstrap import BlockBootstrap, block_length, block_of
 from kaninterp.measure.edges import ablate_edges
 from kaninterp.measure.probe import probe
 from kaninterp.measure.tracing import trace
 
-__all__ = ["BlockBootstrap", "ablate", "ablate_edges", "attribute", "block_length", "probe", "trace"]
+__all__ = ["BlockBootstrap", "ablate", "ablate_edges", "attribute", "block_length", "block_of", "probe", "trace"]

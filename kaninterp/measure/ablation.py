@@ -20,7 +20,7 @@ from kaninterp.core import InputAblation, ModelError, SurvivalCurve
 from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.data import Batch, Batches, check_seed, preserved_rng
 from kaninterp.measure.bootstrap import BlockBootstrap, block_length
-from kaninterp.measure.host import Columns, run, untouched
+from kaninterp.measure.host import CHUNK, Columns, run, untouched
 from kaninterp.measure.losses import Loss, row_losses
 from kaninterp.measure.tracing import PROGRESS_DELAY, prepared
 from kaninterp.nn import column_norms, entries
@@ -29,7 +29,6 @@ __all__ = ["Rows", "ablate", "held_rows"]
 
 DEFAULT_ROWS = 2000
 """Rows evaluated, evenly spaced over the data; the interval says what they are worth."""
-CHUNK = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +53,11 @@ class Rows:
     def n(self) -> int:
         """How many rows."""
         return self.batch.n_rows
+
+    @property
+    def block(self) -> int:
+        """Rows to keep together in a bootstrap."""
+        return block_length(self.n, self.columns.lags, self.spacing)
 
 
 def held_rows(batches: Batches, limit: int) -> Rows:
@@ -117,7 +121,7 @@ def ablate(
     view = as_view(model, path)
     held = held_rows(prepared(model, data, target=target, feature_names=feature_names), rows)
     rng = np.random.default_rng(seed)
-    boot = BlockBootstrap(held.n, block_length(held.n, held.columns.lags, held.spacing), rng)
+    boot = BlockBootstrap(held.n, held.block, rng)
     with untouched(model):
         probe = _Probe(model, view, held, loss=loss, rng=rng, repeats=repeats)
         reads, norms = _readers(model, held)

@@ -6,8 +6,9 @@ import numpy as np
 
 from kaninterp.core import Estimate
 from kaninterp.core.frozen import Array
+from kaninterp.data import Batch, Batches
 
-__all__ = ["DRAWS", "BlockBootstrap", "block_length"]
+__all__ = ["DRAWS", "BlockBootstrap", "block_length", "block_of"]
 
 DRAWS = 9999
 """Bootstrap draws: enough for a p-value of 1e-4, which Holm's correction over 100 columns at .01 needs."""
@@ -67,6 +68,11 @@ class BlockBootstrap:
     def standard_error(self, values: Array) -> float:
         """Standard error of one mean, shape (rows,)."""
         return float(self.means(values[:, None]).std())
+
+
+def block_of(batch: Batch, batches: Batches) -> int:
+    """`block_length` of a sample, given what it was sampled from."""
+    return block_length(batch.n_rows, batch.lags, (batches.n_rows or batch.n_rows) / batch.n_rows)
 
 
 def block_length(rows: int, lags: int, spacing: float) -> int:

@@ -15,7 +15,10 @@ from kaninterp.core.errors import ModelError
 from kaninterp.data import Batch, called, preserved_rng
 from kaninterp.nn import rows_first, undisturbed
 
-__all__ = ["Columns", "output_tensor", "run", "untouched", "watched"]
+__all__ = ["CHUNK", "Columns", "output_tensor", "outputs", "run", "untouched", "watched"]
+
+CHUNK = 1024
+"""Rows of one forward pass over rows in memory."""
 
 
 @contextmanager
@@ -49,12 +52,29 @@ def run(model: nn.Module, view: ModelView, batch: Batch) -> tuple[Tensor, Tensor
     ModelError
         The forward pass fails on this batch, takes its rows for time steps, or does not use the KAN.
     """
-    with watched(view) as seen, rows_first(model, batch.inputs):
-        output = output_tensor(called(model, batch))
+    with watched(view) as seen:
+        output = _output(model, batch)
     if not seen:
         where = view.path or "the model"
         raise ModelError(f"the forward pass never calls the KAN at {where!r}; nothing can be measured there")
     return output, torch.cat([view.read(x) for x in seen])
+
+
+def outputs(model: nn.Module, batch: Batch) -> Tensor:
+    """Output of the model for rows in memory, `CHUNK` rows at a time; call it inside `untouched`.
+
+    Raises
+    ------
+    ModelError
+        The forward pass fails on these rows, or takes them for time steps.
+    """
+    parts = (batch.rows(slice(start, start + CHUNK)) for start in range(0, batch.n_rows, CHUNK))
+    return torch.cat([_output(model, part) for part in parts])
+
+
+def _output(model: nn.Module, batch: Batch) -> Tensor:
+    with rows_first(model, batch.inputs):
+        return output_tensor(called(model, batch))
 
 
 def output_tensor(output: Any) -> Tensor:
@@ -97,8 +117,7 @@ class Columns:
         """Columns of the float inputs of a batch."""
         floats = [i for i, x in enumerate(batch.inputs) if x.is_floating_point()]
         places = tuple((i, position) for i in floats for position in range(len(names[i])))
-        lags = max((batch.inputs[i].shape[1] for i in floats if batch.inputs[i].dim() == 3), default=1)
-        return cls(names=tuple(names[i][position] for i, position in places), places=places, lags=lags)
+        return cls(names=tuple(names[i][position] for i, position in places), places=places, lags=batch.lags)
 
     @staticmethod
     def readable(batch: Batch) -> bool:

@@ -14,8 +14,8 @@ from kaninterp.adapters import as_view
 from kaninterp.core import PROBE_KINDS, DataError, InputError, InputTypeError, Probe
 from kaninterp.core.frozen import Array
 from kaninterp.data import Batch, Batches, check_seed
-from kaninterp.measure.bootstrap import block_length
-from kaninterp.measure.host import Columns, untouched
+from kaninterp.measure.bootstrap import block_of
+from kaninterp.measure.host import untouched
 from kaninterp.measure.losses import Loss
 from kaninterp.measure.probe_ablation import ablation_changes
 from kaninterp.measure.probe_error import RunningError
@@ -129,7 +129,7 @@ def probe(
         if "taylor" in kinds or "fisher" in kinds:
             measured |= _gradients(replay, edges, kinds, progress)
         if "ablation" in kinds:
-            measured |= _ablation(replay, edges, _block(batch, batches), progress)
+            measured |= _ablation(replay, edges, block_of(batch, batches), progress)
         if "shapley" in kinds:
             measured |= _shapley(replay, edges, permutations, np.random.default_rng(seed), progress)
         return Probe(
@@ -191,12 +191,6 @@ def _shapley(
                 losses[depth] += game.play(replay, chunk, edges, bar.update) / replay.rows
     values = [game.values(sums) for game, sums in zip(games, losses, strict=True)]
     return {"shapley": tuple(value for value, _ in values), "shapley_error": tuple(error for _, error in values)}
-
-
-def _block(batch: Batch, batches: Batches) -> int:
-    """Rows to keep together for a standard error; images have no time."""
-    lags = Columns.of(batch, batches.names_per_input).lags if Columns.readable(batch) else 1
-    return block_length(batch.n_rows, lags, (batches.n_rows or batch.n_rows) / batch.n_rows)
 
 
 def _checked(kinds: Sequence[str], rows: int, permutations: int, seed: int) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kaninterp.adapters import ModelView, as_view
-from kaninterp.core import EdgeMask, KanInterpError, ModelError, PlanError, PrunePlan, Reason
+from kaninterp.core import KanInterpError, ModelError, PlanError, PrunePlan, Reason
 from kaninterp.core.errors import InputTypeError
 from kaninterp.data import Batch, as_batches, called, placement
 from kaninterp.measure.host import Columns, untouched
@@ -59,7 +59,7 @@ def _check_fits(view: ModelView, plan: PrunePlan) -> None:
             f"the plan was made for other weights ({plan.fingerprint[:12]}) than this model's "
             f"({view.fingerprint()[:12]}); trace and analyze this model again, or train after pruning, not before"
         )
-    if not (plan.mask & EdgeMask.of(layer.alive for layer in view.layers)).closed().count:
+    if not (plan.mask & view.mask).closed().count:
         raise PlanError("the plan leaves no path from an input to an output; keep at least one edge per layer")
 
 

@@ -71,15 +71,11 @@ class Choice:
                 f"{inputs.loss[inputs.chosen]:.4g}, the model's is {self.table.base} on {self.table.held_out}, so the "
                 "choice would remove everything; train the model better, or make a plan by hand"
             )
-        new, told = carry_out(self.prepared, self.plan, path=self.path, example=self._example, compact=compact)
+        example = self.held.first.rows(slice(0, 4)).as_data()
+        new, told = carry_out(self.prepared, self.plan, path=self.path, example=example, compact=compact)
         report = outcome(as_view(model, self.path), as_view(new, self.path), self.plan, model, new)
         price = measure_held_out(model, new, self.held, loss=self.loss)
         return new, replace(report, reasons=told.reasons, held_out=price, survival=self.table)
-
-    @property
-    def _example(self) -> list[Any]:
-        # as one batch: a bare pair of inputs would be read as input and target
-        return [(self.held.first.rows(slice(0, 4)).arguments,)]
 
 
 def survival(model: nn.Module, data: Any, **options: Any) -> SurvivalTable:

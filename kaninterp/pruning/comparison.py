@@ -11,13 +11,11 @@ from torch import Tensor, nn
 
 from kaninterp.core.frozen import Array
 from kaninterp.core.pruned import HeldOut
-from kaninterp.data import Batch, check_seed, preserved_rng
-from kaninterp.measure import BlockBootstrap, block_length
-from kaninterp.measure.ablation import CHUNK
-from kaninterp.measure.host import output_tensor, untouched
+from kaninterp.data import check_seed, preserved_rng
+from kaninterp.measure import BlockBootstrap, block_of
+from kaninterp.measure.host import outputs, untouched
 from kaninterp.measure.losses import Loss, row_losses
 from kaninterp.measure.tracing import prepared
-from kaninterp.nn import rows_first
 
 __all__ = ["measure_held_out"]
 
@@ -73,16 +71,15 @@ def measure_held_out(
     batches = prepared(before, data, target=target, feature_names=feature_names)
     with preserved_rng():
         batch = batches.sample(rows)
-    outputs = [_outputs(model, batch) for model in (before, after)]
-    lags = max((x.shape[1] for x in batch.inputs if x.dim() == 3 and x.is_floating_point()), default=1)
-    spacing = max(1.0, (batches.n_rows or batch.n_rows) / batch.n_rows)
-    boot = BlockBootstrap(batch.n_rows, block_length(batch.n_rows, lags, spacing), np.random.default_rng(seed))
-    losses, name = row_losses(loss, batch.target, outputs[0])
-    old, new = map(losses, outputs)
-    kind, score = _score(batch.target, outputs[0])
+    with untouched(before), untouched(after):
+        said = [outputs(model, batch) for model in (before, after)]
+    boot = BlockBootstrap(batch.n_rows, block_of(batch, batches), np.random.default_rng(seed))
+    losses, name = row_losses(loss, batch.target, said[0])
+    old, new = map(losses, said)
+    kind, score = _score(batch.target, said[0])
     found: dict[str, Any] = {}
     if score is not None:
-        was, now = map(score, outputs)
+        was, now = map(score, said)
         found = {
             "score": kind,
             "score_before": boot.estimate(was),
@@ -97,12 +94,6 @@ def measure_held_out(
         difference=boot.estimate(new - old),
         **found,
     )
-
-
-def _outputs(model: nn.Module, batch: Batch) -> Tensor:
-    with untouched(model), rows_first(model, batch.inputs):
-        starts = range(0, batch.n_rows, CHUNK)
-        return torch.cat([output_tensor(batch.rows(slice(s, s + CHUNK)).call(model)) for s in starts])
 
 
 def _score(target: Tensor | None, output: Tensor) -> tuple[str, Callable[[Tensor], Array] | None]:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from kaninterp.core import PruneCost, PrunePlan
-from kaninterp.measure import BlockBootstrap, block_length
-from kaninterp.measure.ablation import CHUNK, Rows, held_rows
-from kaninterp.measure.host import output_tensor, untouched
+from kaninterp.data import Batch
+from kaninterp.measure import BlockBootstrap
+from kaninterp.measure.ablation import held_rows
+from kaninterp.measure.host import outputs, untouched
 from kaninterp.measure.losses import Loss, row_losses
 from kaninterp.measure.tracing import prepared
 from kaninterp.pruning.apply import prune
@@ -58,15 +58,12 @@ def measure_cost(
         As for `prune`.
     """
     held = held_rows(prepared(model, data, target=target, feature_names=feature_names), rows)
-    example = [
-        (held.batch.rows(slice(0, 4)).arguments,)
-    ]  # one batch: a bare pair of inputs would be read as input and target
+    example = held.batch.rows(slice(0, 4)).as_data()
     compact, outcome = prune(model, plan, path=path, example=example)
     masked, _ = prune(model, plan, path=path, example=example, compact=False)
-    before, after, also = (_outputs(m, held) for m in (model, compact, masked))
+    before, after, also = (_outputs(m, held.batch) for m in (model, compact, masked))
     losses, name = row_losses(loss, held.batch.target, before)
-    rng = np.random.default_rng(seed)
-    boot = BlockBootstrap(held.n, block_length(held.n, held.columns.lags, held.spacing), rng)
+    boot = BlockBootstrap(held.n, held.block, np.random.default_rng(seed))
     old, new = losses(before), losses(after)
     total = len(plan.input_names) or len(held.columns.names)
     cost = PruneCost(
@@ -84,7 +81,6 @@ def measure_cost(
     return cost, outcome
 
 
-def _outputs(model: nn.Module, held: Rows) -> Tensor:
+def _outputs(model: nn.Module, batch: Batch) -> Tensor:
     with untouched(model):
-        starts = range(0, held.n, CHUNK)
-        return torch.cat([output_tensor(held.batch.rows(slice(s, s + CHUNK)).call(model)) for s in starts])
+        return outputs(model, batch)

@@ -119,7 +119,7 @@ def _in_memory(model: nn.Module, batches: Batches, rows: slice) -> Batches:
     if batch.target is not None:
         inputs = (inputs, batch.target)
     elif isinstance(inputs, tuple):
-        inputs = [(inputs,)]  # one batch: a bare pair of inputs would be read as input and target
+        inputs = batch.as_data()
     return prepared(model, inputs, feature_names=batches.names)
 
 

@@ -27,7 +27,7 @@ def outcome(before: ModelView, after: ModelView, plan: PrunePlan, old: nn.Module
     old, new : nn.Module
         The whole models.
     """
-    masks = [EdgeMask.of(layer.alive for layer in view.layers) for view in (before, after)]
+    masks = before.mask, after.mask
     kept = tuple(name for name, keep in zip(plan.input_names, plan.inputs, strict=True) if keep)
     return PruneReport(
         kept_inputs=kept,

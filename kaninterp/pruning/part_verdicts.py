@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from kaninterp.analysis.places import raw_columns
+from kaninterp.analysis.plans import alive_mask
 from kaninterp.core import EdgeMask, PrunePlan, Trace
 from kaninterp.core.findings import Survival
 from kaninterp.core.frozen import Array
@@ -36,7 +37,7 @@ def judge_parts(found: Trace, plan: PrunePlan, path: SurvivalPath, *, enough: bo
     enough
         Whether there are rows enough to be sure of anything.
     """
-    before = EdgeMask.of(layer.edges.alive for layer in found.layers)
+    before = alive_mask(found)
     drawn = tuple(np.full(layer.shape, -1.0) for layer in before.layers)
     for (layer, dst, src), share in zip(path.places.tolist(), path.survival.tolist(), strict=True):
         drawn[layer][dst, src] = share

@@ -11,7 +11,7 @@ import pandas as pd
 from torch import nn
 
 from kaninterp.adapters import as_view
-from kaninterp.core import EdgeMask, Estimate
+from kaninterp.core import Estimate
 from kaninterp.core.errors import InputError, InputTypeError
 from kaninterp.core.pruned import Efficiency, StepLine
 from kaninterp.pruning.outcome import PruneReport, live_nodes, parameter_count
@@ -183,7 +183,7 @@ UNKNOWN = Estimate(value=math.nan, low=math.nan, high=math.nan)
 
 
 def _line(step: PruneStep, path: str | None, inputs: int | None) -> StepLine:
-    mask = EdgeMask.of(layer.alive for layer in as_view(step.model, path).layers)
+    mask = as_view(step.model, path).mask
     cost = step.efficiency
     return StepLine(
         step=step.number,

@@ -15,7 +15,7 @@ from kaninterp.core import ModelError, PrunePlan, Reason, Trace, Verdict
 from kaninterp.core.evidence import OUTPUT_CHANGE
 from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.survival import SurvivalPath, SurvivalTable
-from kaninterp.measure import BlockBootstrap, block_length, trace
+from kaninterp.measure import BlockBootstrap, block_of, trace
 from kaninterp.measure.host import Columns
 from kaninterp.measure.losses import Loss
 from kaninterp.nn import Entry, entries
@@ -70,9 +70,7 @@ class Study:
         self._fitted_on = parts.train.sample(rows)
         self._stand_ins = stand_ins_of(model, self._fitted_on)
         self.held = subject_of(model, held, self.columns, loss, self._stand_ins)
-        spacing = (parts.held.n_rows or held.n_rows) / held.n_rows
-        length = block_length(held.n_rows, self.columns.lags, spacing)
-        self.boot = BlockBootstrap(held.n_rows, length, np.random.default_rng(seed))
+        self.boot = BlockBootstrap(held.n_rows, block_of(held, parts.held), np.random.default_rng(seed))
         self._found_entries: tuple[Entry, ...] = ()
 
     @property
@@ -128,12 +126,8 @@ class Study:
             return copy.deepcopy(self.model)
         ready = fold(self.model, self._found_entries, self.columns, self._fitted_on, picked.gone)
         plan = self._inputs_plan(ready, picked)
-        return carry_out(ready, plan, path=self.path, example=self.example, compact=False)[0]
-
-    @property
-    def example(self) -> list[object]:
-        """A few rows, as one batch: a bare pair of inputs would be read as input and target."""
-        return [(self.held.batch.rows(slice(0, 4)).arguments,)]
+        example = self.held.batch.rows(slice(0, 4)).as_data()
+        return carry_out(ready, plan, path=self.path, example=example, compact=False)[0]
 
     def edge_path(
         self, ready: nn.Module, picked: Picked, *, score: str, progress: bool

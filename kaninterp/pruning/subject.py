@@ -7,25 +7,18 @@ from torch import Tensor, nn
 
 from kaninterp.core.frozen import Array
 from kaninterp.data import Batch
-from kaninterp.measure.ablation import CHUNK
-from kaninterp.measure.host import Columns, output_tensor
+from kaninterp.measure.host import Columns, outputs
 from kaninterp.measure.losses import Loss, row_losses
 from kaninterp.nn import KANHead
 from kaninterp.pruning.folding import EdgeStandIns
 from kaninterp.pruning.substitutes import Gone, Substitute, replaced
 
-__all__ = ["HeadSubject", "Subject", "outputs", "stand_ins_of", "subject_of"]
+__all__ = ["HeadSubject", "Subject", "stand_ins_of", "subject_of"]
 
 MOST_VALUES = 2**26
 """Edge values (rows x dst x src) held for a plain KAN: a quarter of a gigabyte in float32."""
 FEW = 4
 """Columns that are exchanged one by one, before everything is summed anew."""
-
-
-def outputs(model: nn.Module, batch: Batch) -> Tensor:
-    """What a model returns for a batch, in parts of bounded size; use it inside `untouched`."""
-    starts = range(0, batch.n_rows, CHUNK)
-    return torch.cat([output_tensor(batch.rows(slice(s, s + CHUNK)).call(model)) for s in starts])
 
 
 class Subject:

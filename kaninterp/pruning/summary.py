@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from torch import nn
-
 from kaninterp.adapters import ModelView, as_view
-from kaninterp.core import EdgeMask, Reason
+from kaninterp.core import Reason
 from kaninterp.core.errors import InputError
 from kaninterp.core.pruned import PruneReport
 from kaninterp.core.survival import SurvivalTable
@@ -76,7 +74,7 @@ def summarize(
     if not run.steps:
         raise InputError("summarize(): the run has no step yet; add one with run.add(label, model, report=...)")
     first, last = as_view(run.start, run.path), as_view(run.model, run.path)
-    masks = [EdgeMask.of(layer.alive for layer in view.layers) for view in (first, last)]
+    masks = first.mask, last.mask
     names, gone = _columns(run)
     kept = [i for i in range(len(names)) if i not in gone]
     measured: dict[str, Any] = {}
@@ -93,7 +91,7 @@ def summarize(
         widths=(first.widths, last.widths),
         edges=(masks[0].count, masks[1].count),
         nodes=(live_nodes(masks[0]), live_nodes(masks[1])),
-        parameters=_parameters(run.start, run.model),
+        parameters=(parameter_count(run.start), parameter_count(run.model)),
         reasons=tuple(_still_true(run, last, gone)),
         input_ids=tuple(kept),
         node_names=node_names(last, names),
@@ -102,10 +100,6 @@ def summarize(
         survival=_survival(run),
         **measured,
     )
-
-
-def _parameters(before: nn.Module, after: nn.Module) -> tuple[int, int]:
-    return parameter_count(before), parameter_count(after)
 
 
 def _survival(run: PruneRun) -> SurvivalTable | None:
@@ -136,7 +130,7 @@ def _still_true(run: PruneRun, last: ModelView, gone: set[int]) -> Iterator[Reas
         for depth, layer in enumerate(last.layers)
         for dst, src in zip(*layer.alive.nonzero(), strict=True)
     }
-    alive = EdgeMask.of(layer.alive for layer in last.layers).nodes()
+    alive = last.mask.nodes()
     nodes = {
         (depth, index)
         for depth, (ids, flags) in enumerate(zip(last.node_ids, alive, strict=True))

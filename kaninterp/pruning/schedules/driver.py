@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from kaninterp.adapters import as_view
 from kaninterp.analysis import PruneRule, probe_kinds
-from kaninterp.core import EdgeMask, PrunePlan, Trace
+from kaninterp.core import PrunePlan, Trace
 from kaninterp.core.errors import DataError, InputTypeError
 from kaninterp.data import check_seed
 from kaninterp.measure import probe, trace
@@ -145,8 +145,7 @@ class Driver:
 
     def takes(self, plan: PrunePlan, read: set[str] | None = None) -> bool:
         """Whether a plan takes anything away that is alive; ``read``: columns, if other than those read now."""
-        alive = EdgeMask.of(layer.alive for layer in as_view(self.model, self.path).layers)
-        return bool((alive - plan.mask).count) or bool(
+        return bool((as_view(self.model, self.path).mask - plan.mask).count) or bool(
             (self.columns_read() if read is None else read) & set(plan.dropped_inputs)
         )
 
@@ -170,8 +169,7 @@ class Driver:
 
     def smaller(self, model: nn.Module, plan: PrunePlan) -> tuple[nn.Module, PruneReport]:
         """The model that a plan leaves, and what went."""
-        example = [(self.parts.train.first.rows(slice(0, 4)).arguments,)]
-        return carry_out(model, plan, path=self.path, example=example)
+        return carry_out(model, plan, path=self.path, example=self.parts.train.first.rows(slice(0, 4)).as_data())
 
     def train(self, epochs: int, setup: Setup | None = None) -> None:
         """Train the working model with its mask kept; no step is written down.

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from kaninterp.core import Estimate
 from kaninterp.core.frozen import Array
 from kaninterp.data import Batch
-from kaninterp.measure import BlockBootstrap, block_length
-from kaninterp.measure.host import Columns, untouched
+from kaninterp.measure import BlockBootstrap, block_of
+from kaninterp.measure.host import outputs, untouched
 from kaninterp.measure.losses import Loss, row_losses
 from kaninterp.pruning.efficiency import Efficiency, measure_efficiency
 from kaninterp.pruning.held_out import Parts
-from kaninterp.pruning.subject import outputs
 
 __all__ = ["Judge", "read_numbers"]
 
@@ -34,9 +33,7 @@ class Judge:
         }
         held = self._batches["held_out"]
         self._efficiency = efficiency
-        lags = Columns.of(held, parts.held.names_per_input).lags if Columns.readable(held) else 1
-        spacing = (parts.held.n_rows or held.n_rows) / held.n_rows
-        self._boot = BlockBootstrap(held.n_rows, block_length(held.n_rows, lags, spacing), np.random.default_rng(seed))
+        self._boot = BlockBootstrap(held.n_rows, block_of(held, parts.held), np.random.default_rng(seed))
 
     def rows(self, model: nn.Module, part: str = "held_out") -> Array:
         """Loss of every row, (n,)."""
@@ -64,7 +61,7 @@ def _outputs(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def _efficiency(model: nn.Module, batch: Batch) -> Efficiency:
-    return measure_efficiency(model, [(batch.rows(slice(0, EXAMPLE_ROWS)).arguments,)], repeats=REPEATS)
+    return measure_efficiency(model, batch.rows(slice(0, EXAMPLE_ROWS)).as_data(), repeats=REPEATS)
 
 
 def read_numbers(numbers: dict[str, Any]) -> tuple[dict[str, Any], Efficiency | None]:
