@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from kaninterp.core.evidence import CORRELATED
 from kaninterp.core.findings import Finding, Severity
 from kaninterp.core.frozen import Array
 
 from .attribution import aggregate
 from .bundle import Analysis
 from .places import raw_columns
-from .survival import CORRELATED
 from .wording import counted, listed, number, percent, shown
 
 __all__ = ["INPUT_CHECKS", "column_shares"]

@@ -8,14 +8,13 @@ from math import erfc, sqrt
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kaninterp.core.evidence import Z95, InputAblation, SurvivalCurve
+from kaninterp.core.evidence import CORRELATED, Z95, InputAblation, SurvivalCurve
 from kaninterp.core.frozen import Array, BoolArray, floats
 from kaninterp.core.tables import RawTable
 
 __all__ = [
     "ALPHA",
     "ALPHA_TENTATIVE",
-    "CORRELATED",
     "FLOOR",
     "FLOOR_TENTATIVE",
     "Need",
@@ -38,9 +37,6 @@ its p-value is. The weakest column to be kept on the planted ladder (1/63 of the
 FLOOR_TENTATIVE = 0.01
 """A rise of this share keeps an input in discussion when `ALPHA` is met without correction: losing it would show. Costs
 at most one doubtful column in a hundred columns of noise."""
-
-CORRELATED = 0.95
-"""|r| from which two columns are called substitutes: they share nine tenths of their variance."""
 
 FEW_HITS = 0.001
 """Bootstrap p-values up to this rest on a handful of draws, so the tail is taken from the normal law with the standard

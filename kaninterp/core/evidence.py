@@ -12,6 +12,7 @@ from . import archive
 from .frozen import Array, BoolArray, IntArray, bools, floats, integers
 
 __all__ = [
+    "CORRELATED",
     "OUTPUT_CHANGE",
     "Z95",
     "EdgeAblation",
@@ -24,6 +25,9 @@ __all__ = [
 
 Z95 = 1.959964
 """Half-width of a 95 % interval in standard errors."""
+
+CORRELATED = 0.95
+"""|r| from which two columns are called substitutes: they share nine tenths of their variance."""
 
 OUTPUT_CHANGE = "output change"
 """Name of the loss where there is no target: mean squared change in units of the outputs' variance."""

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kaninterp.analysis.survival import ALPHA, CORRELATED, FLOOR, holm
+from kaninterp.analysis.survival import ALPHA, FLOOR, holm
 from kaninterp.core import Verdict
+from kaninterp.core.evidence import CORRELATED
 from kaninterp.core.findings import Survival
 from kaninterp.core.frozen import Array
 from kaninterp.core.survival import SurvivalPath

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kaninterp.analysis.survival import CORRELATED
+from kaninterp.core.evidence import CORRELATED
 from kaninterp.core.frozen import Array
 
 from .candidates import NOTHING_NEW, Model

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from kaninterp.analysis.survival import CORRELATED
+from kaninterp.core.evidence import CORRELATED
 from kaninterp.core.frozen import Array, BoolArray
 
 from .curve import CurvePoint, survival_curve
