@@ -12,7 +12,7 @@ from torch import nn
 import kaninterp as ki
 from kaninterp.analysis import EdgeRule, Fraction, ScoreRule, keep_all
 from kaninterp.core.errors import DataError, InputError, InputTypeError, ModelError, PlanError, StateError
-from kaninterp.pruning.schedules import adaptive, choose_step, dynamic, iterative, one_shot, path
+from kaninterp.pruning.schedules import adaptive, choose_step, dynamic, iterative, nested, one_shot, path
 from kaninterp.training.run import Run
 
 X = torch.rand(240, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -26,6 +26,7 @@ SCHEDULES = {
     "rewind": lambda model, **more: iterative(model, (X, Y), SOME, rounds=2, epochs=2, rewind=True, **QUIET, **more),
     "adaptive": lambda model, **more: adaptive(model, (X, Y), SOME, tolerance=0.5, epochs=2, **QUIET, **more),
     "dynamic": lambda model, **more: dynamic(model, (X, Y), SOME, rounds=2, epochs=2, fine_tune=1, **QUIET, **more),
+    "nested": lambda model, **more: nested(model, (X, Y), epochs=2, **QUIET, **more),
     "path": lambda model, **more: path(
         model, (X, Y), (0.5, 2.0), epochs=6, debias=1, fit_options={"lr": 0.02}, **QUIET, **more
     ),

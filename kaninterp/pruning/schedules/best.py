@@ -14,7 +14,8 @@ def choose_step(run: PruneRun) -> int:
     """Number of the step that the one-standard-error rule takes (Breiman et al. 1984); 0 is the start.
 
     Of all steps whose held-out loss is at most that of the best step plus the latter's standard error, the one with the
-    fewest edges, then parameters, then the lowest loss. ``run.undo(len(run.steps) - number)`` goes there.
+    fewest edges, then parameters, then raw columns, then the lowest loss. ``run.undo(len(run.steps) - number)`` goes
+    there.
 
     Parameters
     ----------
@@ -47,4 +48,4 @@ def choose_step(run: PruneRun) -> int:
     best = min(losses, key=lambda loss: loss.value)
     allowed = best.value + (best.high - best.low) / (2 * Z95)
     within = [line for line, loss in zip(lines, losses, strict=True) if loss.value <= allowed]
-    return min(within, key=lambda line: (line.edges, line.parameters, losses[line.step].value)).step
+    return min(within, key=lambda line: (line.edges, line.parameters, line.inputs or 0, losses[line.step].value)).step
