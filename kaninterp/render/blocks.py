@@ -79,7 +79,7 @@ class AnswerBox:
     checks : tuple of Check
         How sure the answer is.
     judged : bool
-        Whether data decided on the columns, so that some may be open; False: they are simply kept or gone.
+        Whether this is advice; False: columns are kept or gone already, tentative ones kept.
     """
 
     headline: str

@@ -97,7 +97,8 @@ def chosen(names=("income", "age", "noise")) -> PruneReport:
                        [[i] for i in range(n)]),
         edges=falling("edges", [6, 4, 3], [0.5, 0.52, 0.9], 1, [(0, 0, 0), (0, 0, 2), (1, 0, 0)]),
         verdicts=tuple(
-            Verdict(index=i, name=name, survives="keep" if i in kept else "drop", cause="needed", text=f"told: {name}")
+            Verdict(index=i, name=name, survives=("keep" if i else "tentative") if i in kept else "drop",
+                    cause="needed", text=f"told: {name}")
             for i, name in enumerate(names)
         ),
         parts=tuple(
@@ -208,6 +209,20 @@ def test_the_curves_say_what_is_enough():
     assert "4 of 6 edges are kept: loss 0.52, +0.02 against the best, standard error 0.02." in " ".join(text.split())
     assert re.search(r"  4 +0.52 +0.47 to 0.57 +\+0.02 +0.02 +◆ chosen", text)
     assert "enough" not in [section.id for section in prune_document(CASES["usual"]).sections]
+
+
+def test_columns_that_stay_without_being_sure_are_told_apart():
+    document = prune_document(CASES["chosen"])
+    box = document.section("answer").blocks[0]
+    assert [[name.text for name in names] for names in (box.keep, box.tentative, box.drop)] == [
+        ["noise"], ["income"], ["age"],
+    ]  # fmt: skip
+    cards = {card.name: card for card in document.section("inputs").blocks[0].items}
+    assert (cards["income"].verdict, cards["income"].text) == ("tentative", "told: income")
+    assert cards["noise"].verdict == "keep"
+    assert document.section("inputs").lead.startswith("2 kept, 1 of them tentative, 1 dropped.")
+    assert "Kept, but not for sure" in to_html(document)
+    assert "Kept, but not for sure" not in to_html(prune_document(CASES["usual"]))
 
 
 def test_edges_are_listed_with_the_most_doubtful_first():

@@ -8,7 +8,7 @@ from kaninterp.core.evidence import Estimate
 from kaninterp.core.pruned import Efficiency, HeldOut, PruneReport, StepLine
 from kaninterp.render.blocks import AnswerBox, Check, Section, SizeChange
 from kaninterp.render.cells import Bars, Cell, Name, Table, Whisker
-from kaninterp.render.sections.pruned_parts import dropped_columns
+from kaninterp.render.sections.pruned_parts import doubtful_columns, dropped_columns
 from kaninterp.render.wording import count, number, percent, plural, shown, sign
 
 __all__ = ["pruned_accuracy", "pruned_answer", "pruned_efficiency", "pruned_steps"]
@@ -21,11 +21,12 @@ MAX_STEPS = 200
 def pruned_answer(report: PruneReport) -> Section:
     """First screen: what is left, what it costs, what it saves."""
     held = report.held_out
+    kept, doubtful = list(zip(report.input_ids, report.kept_inputs, strict=True)), doubtful_columns(report)
     box = AnswerBox(
         headline=_headline(report),
         price=_price(held),
-        keep=tuple(_column(i, n) for i, n in zip(report.input_ids, report.kept_inputs, strict=True)),
-        tentative=(),
+        keep=tuple(_column(i, n) for i, n in kept if i not in doubtful),
+        tentative=tuple(_column(i, n) for i, n in kept if i in doubtful),
         drop=tuple(_column(i, n) for i, n in dropped_columns(report)),
         drop_note="The model does not read them any more: exact." if report.dropped_inputs else "",
         loss=shown(held.loss) if held else "",

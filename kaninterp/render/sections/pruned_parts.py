@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kaninterp.core.findings import Verdict
 from kaninterp.core.plan import Reason
 from kaninterp.core.pruned import PruneReport
 from kaninterp.render.blocks import Block, InputCard, InputCards, Paragraph, Section
 from kaninterp.render.cells import Cell, Name, Table
 from kaninterp.render.wording import count, join, number, shorten, shown
 
-__all__ = ["dropped_columns", "pruned_inputs", "pruned_map", "pruned_reasons", "ranges"]
+__all__ = ["doubtful_columns", "dropped_columns", "pruned_inputs", "pruned_map", "pruned_reasons", "ranges"]
 
 MAX_CARDS = 48
 """Cards are about 1 kB each; further inputs get a line each."""
@@ -26,8 +27,14 @@ def pruned_inputs(report: PruneReport) -> Section | None:
     if not report.kept_inputs and not report.dropped_inputs:
         return None
     why = {reason.place[0]: reason.text for reason in report.reasons if reason.kind == "input"}
+    doubtful, told = doubtful_columns(report), _verdicts(report)
     kept = [
-        (i, name, "keep", f"Not dropped: column {i} of the data.")
+        (
+            i,
+            name,
+            "tentative" if i in doubtful else "keep",
+            told[i].text if i in told else f"Not dropped: column {i} of the data.",
+        )
         for i, name in zip(report.input_ids, report.kept_inputs, strict=True)
     ]
     gone = [(i, name, "drop", why.get(i) or "Dropped without a reason given.") for i, name in dropped_columns(report)]
@@ -38,7 +45,8 @@ def pruned_inputs(report: PruneReport) -> Section | None:
         items=tuple(_card(*entry) for entry in listed[:MAX_CARDS]),
         rest=tuple((f"input-{i}", verdict, shorten(shown(name), 60)) for i, name, verdict, _ in listed[MAX_CARDS:]),
     )
-    lead = f"{count(len(kept))} kept, {count(len(gone))} dropped. Numbers are positions in the original data."
+    open_ones = f", {count(len(doubtful))} of them tentative" if doubtful else ""
+    lead = f"{count(len(kept))} kept{open_ones}, {count(len(gone))} dropped. Numbers are positions in the original data."
     return Section(id="inputs", title="Inputs", lead=lead, blocks=(cards,))
 
 
@@ -106,6 +114,16 @@ def dropped_columns(report: PruneReport) -> list[tuple[int, str]]:
     total, kept = len(report.kept_inputs) + len(report.dropped_inputs), set(report.input_ids)
     places = [i for i in range(total) if i not in kept]
     return list(zip(places, report.dropped_inputs, strict=True))
+
+
+def doubtful_columns(report: PruneReport) -> frozenset[int]:
+    """Kept columns on which the choice is not sure; none where nothing but a plan decided."""
+    told = _verdicts(report)
+    return frozenset(i for i in report.input_ids if i in told and told[i].survives == "tentative")
+
+
+def _verdicts(report: PruneReport) -> dict[int, Verdict]:
+    return {} if report.survival is None else {verdict.index: verdict for verdict in report.survival.verdicts}
 
 
 def _card(index: int, name: str, verdict: str, text: str) -> InputCard:
