@@ -15,15 +15,12 @@ import numpy as np
 import pytest
 import torch
 
-import kaninterp as ki
 from kaninterp.estimators import KANSelector
 from tests.benchmarks.problems import SEQUENCES, TABLES, score
+from tests.benchmarks.trained import in_time_order, r2, standardized, trained
 
 SEEDS = range(5)
 SHUFFLES = 20
-TRAINED_SEEDS = range(2)
-HELD_OUT = 0.2
-EPOCHS = {"table": 60, "sequence": 40}
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +83,7 @@ def test_shuffled_target():
 @pytest.mark.parametrize("name", [*TABLES, *SEQUENCES])
 def test_what_dropping_the_others_costs(name):
     """Issue 3: R2 on held-out rows within .02 of that with all inputs."""
-    for seed in TRAINED_SEEDS:
+    for seed in SEEDS:
         problem = (TABLES | SEQUENCES)[name](seed)
         train, test = in_time_order(problem.X)
         kept = KANSelector(random_state=0).fit(problem.X[train], problem.y[train]).get_support(indices=True)
@@ -97,32 +94,6 @@ def test_what_dropping_the_others_costs(name):
         assert after >= before - 0.02
 
 
-def in_time_order(X):
-    """Rows to train on, and the last ones, a window further on."""
-    first = int(len(X) * (1 - HELD_OUT))
-    gap = X.shape[1] if X.ndim == 3 else 0
-    return slice(0, first - gap), slice(first, len(X))
-
-
 def held_out_r2(problem, inputs, train, test, seed):
-    X = problem.X[..., inputs]
-    axes = tuple(range(X.ndim - 1))
-    centre, scale = X[train].mean(axes), X[train].std(axes)
-    x = torch.from_numpy((X - centre) / np.where(scale > 0, scale, 1.0)).float()
-    y = torch.from_numpy((problem.y - problem.y[train].mean()) / problem.y[train].std()).float()[:, None]
-    kind = "sequence" if x.ndim == 3 else "table"
-    model = network(kind, len(inputs), seed)
-    ki.fit(model, (x[train], y[train]), epochs=EPOCHS[kind], seed=seed, progress=False)
-    with torch.no_grad():
-        left = y[test] - model.eval()(x[test])
-    return 1 - float(left.square().mean() / y[test].var(unbiased=False))
-
-
-def network(kind, inputs, seed):
-    source = torch.Generator().manual_seed(seed)
-    if kind == "table":
-        return ki.KANHead(inputs, 1, (8,), generator=source)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        backbone = torch.nn.LSTM(inputs, 32, batch_first=True)
-    return ki.Hybrid(backbone, ki.KANHead(32, 1, generator=source))
+    x, y = standardized(problem, inputs, train)
+    return r2(trained(x, y, train, seed), x[test], y[test])
