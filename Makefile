@@ -9,7 +9,7 @@ WORKERS ?= 2
 .PHONY: help demo mnist test check check-slow bench browser clean
 help:
 	@echo "make demo        train an LSTM + KANHead on real weather data, write reports/nyc_weather.html"
-	@echo "make mnist       every prune rule and schedule against chance (ten minutes; wants KANINTERP_DATA)"
+	@echo "make mnist       every prune rule and schedule against chance (five minutes)"
 	@echo "make test        the whole test suite (under 10 minutes on 2 cores)"
 	@echo "make check       ruff, mypy, import-linter"
 	@echo "make check-slow  the slow checks (five seeds of the demo, large models)"

@@ -5,7 +5,8 @@ units of the CNN) removed at once; edges removed with training in between. Rando
 networks learn from 20 000 of the 60 000 training images, for minutes instead of hours; the rules measure on the last
 5 000, which no network learns from; the test images choose nothing, they only give the numbers.
 
-Data: MNIST (LeCun, Cortes; CC BY-SA 3.0) in ``$KANINTERP_DATA/mnist``. Writes ``reports/mnist_pruning.png``.
+Data: MNIST (LeCun, Cortes; CC BY-SA 3.0), from ``$KANINTERP_DATA/mnist`` or downloaded once, with checksums. Writes
+``reports/mnist_pruning.png``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pooch
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
@@ -31,7 +33,7 @@ from kaninterp.measure.probe import probe
 from kaninterp.pruning import measure_efficiencies
 from kaninterp.pruning.schedules import adaptive, dynamic, iterative, one_shot
 
-ROWS, HELD, EPOCHS, SEED = 20_000, 5_000, 8, 0
+ROWS, HELD, EPOCHS, SEED = 20_000, 5_000, 24, 0
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.98)
 RANDOM = 3  # draws of the control
 EDGES = ("l1", "l2", "coefficients", "strength", "share", "kan2", "path", "taylor", "fisher", "ablation")
@@ -52,19 +54,43 @@ class Digits(NamedTuple):
     constant: np.ndarray
 
 
+SOURCE = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+FILES = {
+    "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+}
+"""Names and SHA-256 of the files as they were published."""
+
+
+def folder() -> Path:
+    """Where the idx files lie; without ``KANINTERP_DATA`` in the user's cache, downloaded if they are not there yet."""
+    given = os.environ.get("KANINTERP_DATA")
+    if given:
+        return Path(given) / "mnist"
+    cache = pooch.create(path=pooch.os_cache("kaninterp") / "mnist", base_url=SOURCE, registry=FILES)
+    try:
+        for name in FILES:
+            cache.fetch(name)
+    except (OSError, ValueError) as error:  # no network; a file that is not the one that was published
+        raise SystemExit(
+            f"MNIST could not be downloaded from {SOURCE}: {error}\nPut {', '.join(FILES)} into a folder mnist/, "
+            "and set KANINTERP_DATA to the folder that holds it."
+        ) from error
+    return Path(cache.path)
+
+
 def read(pattern: str) -> np.ndarray:
     """One array from idx files, parts joined in the order of their names."""
-    place = Path(os.environ.get("KANINTERP_DATA", "data")) / "mnist"
+    place = folder()
     parts = []
     for file in sorted(place.glob(pattern)):
         raw = gzip.decompress(file.read_bytes())
         shape = np.frombuffer(raw, ">u4", count=raw[3], offset=4)
         parts.append(np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape.tolist()))
     if not parts:
-        raise SystemExit(
-            f"No {pattern} in {place}: set KANINTERP_DATA to the folder that holds mnist/ with the four *-ubyte.gz "
-            "of https://ossci-datasets.s3.amazonaws.com/mnist/ (train-images-idx3, train-labels-idx1, t10k-...)."
-        )
+        raise SystemExit(f"No {pattern} in {place}; it should hold {', '.join(FILES)}, from {SOURCE}.")
     return np.concatenate(parts)
 
 
@@ -250,7 +276,6 @@ def draw(points: pd.DataFrame, full: dict[str, float], out: Path) -> None:
 
 def main() -> None:
     """Train both networks, prune them in every way, print the tables and draw the figure."""
-    torch.set_num_threads(1)
     start, data, full = time.time(), digits(), {}
     found: list[Point] = []
     for network, model in models().items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -113,8 +114,30 @@ def test_the_figure_is_drawn(script, points, tmp_path):
 
 def test_missing_data_are_named_with_the_way_to_them(script, tmp_path, monkeypatch):
     monkeypatch.setenv("KANINTERP_DATA", str(tmp_path))
-    with pytest.raises(SystemExit, match=r"No train-images.*KANINTERP_DATA"):
+    with pytest.raises(SystemExit, match=r"No train-images.*it should hold.*t10k-images"):
         script.digits()
+
+
+def test_downloads_are_held_against_their_checksums(script, tmp_path, monkeypatch):
+    content = gzip.compress(bytes([0, 0, 8, 1]) + np.array([3], ">u4").tobytes() + bytes([7, 8, 9]))
+    monkeypatch.delenv("KANINTERP_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(script, "FILES", {"labels.gz": hashlib.sha256(content).hexdigest()})
+    asked = []
+
+    def delivers(what):
+        def download(url, output, _):
+            asked.append(url)
+            Path(output).write_bytes(what)
+
+        return lambda *_, **__: download
+
+    monkeypatch.setattr("pooch.core.choose_downloader", delivers(content[:-1]))
+    with pytest.raises(SystemExit, match=r"(?s)could not be downloaded.*KANINTERP_DATA"):
+        script.read("labels*.gz")
+    monkeypatch.setattr("pooch.core.choose_downloader", delivers(content))
+    assert script.read("labels*.gz").tolist() == script.read("labels*.gz").tolist() == [7, 8, 9]
+    assert asked == [script.SOURCE + "labels.gz"] * 2  # once in vain, once for good
 
 
 def test_images_in_parts_are_joined_in_order(script, tmp_path, monkeypatch):
