@@ -46,7 +46,9 @@ def pruned_inputs(report: PruneReport) -> Section | None:
         rest=tuple((f"input-{i}", verdict, shorten(shown(name), 60)) for i, name, verdict, _ in listed[MAX_CARDS:]),
     )
     open_ones = f", {count(len(doubtful))} of them tentative" if doubtful else ""
-    lead = f"{count(len(kept))} kept{open_ones}, {count(len(gone))} dropped. Numbers are positions in the original data."
+    lead = (
+        f"{count(len(kept))} kept{open_ones}, {count(len(gone))} dropped. Numbers are positions in the original data."
+    )
     return Section(id="inputs", title="Inputs", lead=lead, blocks=(cards,))
 
 
