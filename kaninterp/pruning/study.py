@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,7 +29,7 @@ from kaninterp.pruning.input_verdicts import Evidence, judge_inputs
 from kaninterp.pruning.one_error import Curve, path_from
 from kaninterp.pruning.part_verdicts import judge_parts
 from kaninterp.pruning.subject import stand_ins_of, subject_of
-from kaninterp.pruning.substitutes import Gone, foldable
+from kaninterp.pruning.substitutes import Gone, find_substitute, foldable
 
 __all__ = ["Picked", "Study"]
 
@@ -128,6 +129,26 @@ class Study:
         plan = self._inputs_plan(ready, picked)
         example = self.held.batch.rows(slice(0, 4)).as_data()
         return carry_out(ready, plan, path=self.path, example=example, compact=False)[0]
+
+    def handed_over(self, kept: Collection[int]) -> tuple[nn.Module, Array]:
+        """A copy in which columns that are kept have taken over for the others where they can, and the others' fill.
+
+        Still in place are the others; held at the fill (one value per column, means for those kept) they do the least
+        harm.
+        """
+        raw = self.found.raw
+        if raw is None:
+            return copy.deepcopy(self.model), np.zeros(0)
+        groups = foldable(self.model, self._found_entries, self.columns, self._fitted_on)
+        gone = {
+            i: find_substitute(raw, i, [k for k in kept if groups[k] == groups[i] >= 0])
+            for i in range(len(self.columns.names))
+            if i not in kept
+        }
+        fill = np.array(raw.nodes.mean)
+        for index, stand_in in gone.items():
+            fill[index] = stand_in.intercept
+        return fold(self.model, self._found_entries, self.columns, self._fitted_on, gone), fill
 
     def edge_path(
         self, ready: nn.Module, picked: Picked, *, score: str, progress: bool

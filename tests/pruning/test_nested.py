@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -47,7 +50,7 @@ def test_every_column_that_goes_has_the_word_of_both_witnesses(run):
     texts = {reason.place: reason.text for reason in reports[-1].reasons if reason.kind == "input"}
     assert set(texts) == {(2,), (3,), (4,), (5,)}
     assert all(text.startswith("the model: ") and "The training rows: " in text for text in texts.values())
-    assert {reason.text for reason in reports[-1].reasons if reason.kind == "edge"} == {"its raw column goes"}
+    assert (reports[-1].edges[0], reports[-1].dropped_inputs) == (21, ("x2", "x3", "x4", "x5"))
 
 
 def test_a_column_that_the_model_has_not_learnt_is_kept_and_named():
@@ -65,6 +68,27 @@ def test_columns_that_the_rows_do_not_call_for_stay_when_losing_them_costs():
     model = trained(head(), (X, Y))
     found = nested(model, (X, Y), alpha=1e-300, epochs=2, **QUIET)
     assert {0, 1} <= set(found.model.node_ids[0])
+
+
+def test_columns_that_only_the_rows_call_for_are_put_to_the_test(monkeypatch):
+    """A proxy that takes noise is overruled: what both witnesses hold for possible does as well."""
+    schedule = sys.modules["kaninterp.pruning.schedules.nested"]
+    found = schedule.proxy_choice
+
+    def mistaken(batches, **options):
+        choice = found(batches, **options)
+        return replace(choice, kept=choice.kept | {4})
+
+    monkeypatch.setattr(schedule, "proxy_choice", mistaken)
+    run = nested(trained(head(), (X, Y)), (X, Y), epochs=5, **QUIET)
+    assert run.model.node_ids[0] == (0, 1)
+
+
+def test_a_copy_of_a_column_the_model_uses_counts_as_learnt():
+    x = torch.cat([X[:, :2], X[:, :1]], 1)
+    found = nested(trained(head(3), (x, Y)), (x, Y), epochs=5, **QUIET)
+    assert found.steps[-1].label.startswith("taken: 2 of 3 columns")
+    assert "not learnt" not in found.steps[-1].label
 
 
 def test_windows_and_several_outputs():

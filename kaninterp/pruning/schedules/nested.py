@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch import nn
 
+from kaninterp.adapters import as_view
 from kaninterp.analysis import drop_inputs
 from kaninterp.analysis.wording import listed
-from kaninterp.core import PrunePlan, Verdict
+from kaninterp.core import PrunePlan, Reason, Trace, Verdict
 from kaninterp.core.errors import InputError
+from kaninterp.core.frozen import Array
 from kaninterp.measure.host import untouched
+from kaninterp.pruning.outcome import outcome
 from kaninterp.pruning.proxy import ProxyChoice, proxy_choice
 from kaninterp.pruning.schedules.best import choose_step
 from kaninterp.pruning.schedules.driver import ROWS, Driver, begin
@@ -37,9 +40,10 @@ def nested(
 
     A model is a poor witness of which columns matter: it leans on columns it has overfitted, and does not lean on those
     it has not learnt. Two witnesses are heard, the model (`kaninterp.pruning.choose`: keep, tentative, drop) and the
-    training rows themselves (`kaninterp.selection.select`, a KAN as the proxy). They give up to four nested sets of
-    columns: all; what either holds for possible; what either keeps; what the rows call for. From the given model each
-    set is cut out and trained for the same number of epochs, and held-out rows judge.
+    training rows themselves (`kaninterp.selection.select`, a KAN as the proxy). They give up to five nested sets of
+    columns: all; what either holds for possible; what either keeps; what the rows call for; and of that, what the model
+    holds for possible too. From the given model each set is cut out, handing over to copies among those that
+    stay, and trained for the same number of epochs; held-out rows judge.
 
     Parameters
     ----------
@@ -68,7 +72,7 @@ def nested(
     Notes
     -----
     Recursive feature elimination (Guyon et al. 2002) with few steps, chosen by two witnesses instead of one rank at a
-    time, and the one-standard-error rule (Breiman et al. 1984). The held-out rows judge at most four sets and say which
+    time, and the one-standard-error rule (Breiman et al. 1984). The held-out rows judge at most five sets and say which
     columns the model needs; a number to report is measured on rows that are neither.
     """
     check_whole(epochs=epochs)
@@ -80,8 +84,7 @@ def nested(
         driver.fine_tune(epochs)
         for kept in witnesses.sets():
             tried.append(_Tried(kept, len(driver.run.steps) + 1))
-            driver.model = copy.deepcopy(driver.run.start)
-            driver.carry(_plan(driver, witnesses, kept), f"{_columns(witnesses, kept)} stay")
+            _cut(driver, witnesses, kept)
             driver.fine_tune(epochs)
         _take(driver, witnesses, tried)
     return driver.run
@@ -99,6 +102,7 @@ class _Tried:
 class _Witnesses:
     """What the model and the training rows say about the same columns."""
 
+    study: Study
     verdicts: tuple[Verdict, ...]
     proxy: ProxyChoice
 
@@ -112,20 +116,18 @@ class _Witnesses:
 
     def sets(self) -> Iterator[frozenset[int]]:
         """Smaller and smaller sets of columns, none of them empty."""
+        rows, model, possible = self.proxy.kept, self.said("keep"), self.said("keep", "tentative")
         last = frozenset(range(len(self.names)))
-        for kept in (
-            self.proxy.kept | self.said("keep", "tentative"),
-            self.proxy.kept | self.said("keep"),
-            self.proxy.kept,
-        ):
+        for kept in (rows | possible, rows | model, rows, rows & possible):
             if kept and kept != last:
                 yield kept
                 last = kept
 
     @property
     def unlearnt(self) -> frozenset[int]:
-        """Columns the rows call for and the model does without."""
-        return self.proxy.kept & self.said("drop")
+        """Columns the rows call for and the model does without, with nothing in their place."""
+        spared = frozenset(verdict.index for verdict in self.verdicts if verdict.cause == "redundant")
+        return (self.proxy.kept & self.said("drop")) - spared
 
 
 def _hear(driver: Driver, alpha: float, options: Options) -> _Witnesses:
@@ -134,22 +136,39 @@ def _hear(driver: Driver, alpha: float, options: Options) -> _Witnesses:
     loss, rows = options.get("loss"), options.get("rows", ROWS)
     with untouched(driver.model):
         study = Study(driver.model, driver.parts, driver.trace(), loss=loss, rows=rows, seed=seed, path=driver.path)
-        return _Witnesses(study.pick_inputs(progress=False).verdicts, proxy)
+        return _Witnesses(study, study.pick_inputs(progress=False).verdicts, proxy)
 
 
-def _plan(driver: Driver, witnesses: _Witnesses, kept: frozenset[int]) -> PrunePlan:
+def _cut(driver: Driver, witnesses: _Witnesses, kept: frozenset[int]) -> None:
+    """Cut all other columns out of the given model, as one step, after what stays has taken over for them."""
+    start = driver.run.start
+    with untouched(start):
+        ready, fill = witnesses.study.handed_over(kept)
+    plan = _plan(driver.trace(ready), witnesses, kept, fill)
+    driver.model, told = driver.smaller(ready, plan)
+    before, after = as_view(start, driver.path), as_view(driver.model, driver.path)
+    report = replace(outcome(before, after, plan, start, driver.model), reasons=told.reasons)
+    driver.note(f"{_columns(witnesses, kept)} stay", report=report)
+
+
+def _plan(trace: Trace, witnesses: _Witnesses, kept: frozenset[int], fill: Array) -> PrunePlan:
     """Drop all other columns, each with what the witnesses say about it."""
     names = witnesses.names
-    plan = drop_inputs(driver.trace(), [name for i, name in enumerate(names) if i not in kept])
-    texts = {
-        verdict.index: f"the model: {verdict.text} The training rows: {witnesses.proxy.why[verdict.index]}."
+    plan = drop_inputs(trace, [name for i, name in enumerate(names) if i not in kept])
+    said = [
+        Reason(
+            kind="input",
+            place=(verdict.index,),
+            score=0.0,
+            threshold=0.0,
+            text=f"the model: {verdict.text} The training rows: {witnesses.proxy.why[verdict.index]}.",
+        )
         for verdict in witnesses.verdicts
-    }
-    reasons = tuple(
-        replace(reason, text=texts[reason.place[0]] if reason.kind == "input" else "its raw column goes")
-        for reason in plan.reasons
-    )
-    return replace(plan, reasons=reasons)
+        if verdict.index not in kept
+    ]
+    with_them = [replace(reason, text="its raw column goes") for reason in plan.reasons if reason.kind != "input"]
+    reasons = (*said, *with_them)
+    return replace(plan, fill=np.where(plan.inputs, plan.fill, fill), reasons=reasons)
 
 
 def _take(driver: Driver, witnesses: _Witnesses, tried: list[_Tried]) -> None:
