@@ -50,8 +50,17 @@ class LayerRanges:
     ----------
     trained, fringe, dead : ndarray, shape (src,)
         Share of rows in each zone.
+    sides : ndarray, shape (src, 4)
+        Share of rows below the fringe, in the lower fringe, in the upper fringe, above it.
     coverage : ndarray, shape (src,)
         Share of knot intervals visited.
+    effective : ndarray, shape (src,)
+        How many equally filled intervals would be as even, 0 to G (`effective_intervals`).
+    spread : ndarray, shape (src,)
+        Share of the domain between the smallest and the largest value seen in it.
+    state : tuple of str
+        What is wrong with the use of the grid: "constant", "outside", "whole-numbers", "stretched", "under-used" or ""
+        (`kaninterp.analysis.grid_use`).
     domain, seen : ndarray, shape (src, 2)
         Domain of the spline, and smallest and largest value seen.
     reference : LayerRanges or None
@@ -61,7 +70,11 @@ class LayerRanges:
     trained: Array
     fringe: Array
     dead: Array
+    sides: Array
     coverage: Array
+    effective: Array
+    spread: Array
+    state: tuple[str, ...]
     domain: Array
     seen: Array
     reference: LayerRanges | None = None

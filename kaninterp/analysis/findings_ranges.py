@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,18 +11,13 @@ from kaninterp.core.findings import Finding, Severity
 from kaninterp.core.frozen import BoolArray
 
 from .bundle import Analysis, LayerRanges
+from .grid_use import BULK, OUTSIDE, SPREAD
 from .wording import counted, listed, number, percent
 
 __all__ = ["RANGE_CHECKS"]
 
-OUTSIDE = 0.05
-"""Share of rows outside its trained zone from which a node is named (the tails of a 95 % interval)."""
-
 OUTSIDE_PROBLEM = 0.5
 """From here on most of what such a node sees was never fitted."""
-
-COVERAGE = 0.5
-"""Share of knot intervals visited below which a grid is called unused: half its coefficients do nothing."""
 
 DRIFT = 0.05
 """Rise of the share outside against the reference data from which drift is reported."""
@@ -63,19 +59,63 @@ def unused_grid(analysis: Analysis) -> tuple[Finding, ...]:
     """Layers that use little of their grid."""
     found = []
     for layer, ranges in enumerate(analysis.ranges):
-        varies = ~analysis.trace.layers[layer].inputs.constant & _live_sources(analysis, layer)
-        few = [int(i) for i in np.flatnonzero(varies & (ranges.coverage < COVERAGE))]
+        few, names = _in_state(analysis, layer, "under-used", [percent(float(x)) for x in ranges.spread])
         if not few:
             continue
-        mean = float(ranges.coverage[varies].mean())
+        varies = ~analysis.trace.layers[layer].inputs.constant & _live_sources(analysis, layer)
         of = f"{counted(few, 'input node')} of {int(varies.sum())}"
-        claim = f"Layer {layer + 1}: {of} use less than {percent(COVERAGE)} of the grid."
-        names = listed(f"{analysis.trace.node_name(layer, i)} ({percent(float(ranges.coverage[i]))})" for i in few)
-        evidence = f"Share of knot intervals visited: {names}; {percent(mean)} on average over the layer."
+        claim = f"Layer {layer + 1}: {of} use less than {percent(SPREAD)} of the grid."
+        evidence = (
+            f"Share of the domain between the smallest and the largest value: {names}; "
+            f"{percent(float(ranges.spread[varies].mean()))} on average over the layer."
+        )
         advice = "Call update() on the head after training: the same grid on a smaller domain resolves finer shapes."
         severity: Severity = "caution" if len(few) * 2 > int(varies.sum()) else "note"
         found.append(_finding("unused-grid", severity, claim, evidence, advice))
     return tuple(found)
+
+
+def stretched_grid(analysis: Analysis) -> tuple[Finding, ...]:
+    """Layers whose grid a few far values have stretched."""
+    found = []
+    for layer, ranges in enumerate(analysis.ranges):
+        few, names = _in_state(
+            analysis, layer, "stretched", [f"{number(float(x))} effective" for x in ranges.effective]
+        )
+        if not few:
+            continue
+        intervals = analysis.trace.layers[layer].ranges.intervals.shape[1]
+        claim = f"Layer {layer + 1}: a few far values stretch the grid of {counted(few, 'input node')}."
+        evidence = f"{percent(BULK)} of the rows share a quarter or less of {intervals} knot intervals: {names}."
+        advice = (
+            "Clip or transform these columns before the model (log, quantiles), or update the head on rows without the "
+            "far values: no shape can be learnt within one interval."
+        )
+        found.append(_finding("stretched-grid", "caution", claim, evidence, advice))
+    return tuple(found)
+
+
+def whole_numbers(analysis: Analysis) -> tuple[Finding, ...]:
+    """Layers whose inputs take fewer whole numbers than their grid has intervals."""
+    found = []
+    for layer, ranges in enumerate(analysis.ranges):
+        values = [f"{number(float(low))} to {number(float(high))}" for low, high in ranges.seen]
+        few, names = _in_state(analysis, layer, "whole-numbers", values)
+        if few:
+            nodes = counted(few, "input node")
+            claim = f"Layer {layer + 1}: {nodes} take whole numbers, fewer than the grid has intervals."
+            advice = (
+                "Read such an edge at the whole numbers only; one column per category says the same without a curve."
+            )
+            found.append(_finding("whole-numbers", "note", claim, f"Values seen: {names}.", advice))
+    return tuple(found)
+
+
+def _in_state(analysis: Analysis, layer: int, state: str, told: Sequence[str]) -> tuple[list[int], str]:
+    """Live nodes in a state, and their names, each with what is told of it."""
+    live = _live_sources(analysis, layer)
+    nodes = [i for i, word in enumerate(analysis.ranges[layer].state) if word == state and live[i]]
+    return nodes, listed(f"{analysis.trace.node_name(layer, i)} ({told[i]})" for i in nodes)
 
 
 def drift(analysis: Analysis) -> tuple[Finding, ...]:
@@ -143,4 +183,4 @@ def _finding(
     return Finding(code=code, severity=severity, claim=claim, evidence=evidence, advice=advice, section=section)
 
 
-RANGE_CHECKS = (out_of_grid, drift, unused_grid, straight_edges)
+RANGE_CHECKS = (out_of_grid, drift, stretched_grid, unused_grid, whole_numbers, straight_edges)

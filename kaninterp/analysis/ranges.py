@@ -10,8 +10,9 @@ from kaninterp.core.errors import ShapeError
 from kaninterp.core.trace import LayerTrace, Trace
 
 from .bundle import LayerRanges
+from .grid_use import effective_intervals, grid_states, spread
 
-__all__ = ["check_reference", "layer_ranges"]
+__all__ = ["check_reference", "layer_ranges", "ranges_of"]
 
 
 def layer_ranges(trace: Trace, reference: Trace | None = None) -> tuple[LayerRanges, ...]:
@@ -29,11 +30,11 @@ def layer_ranges(trace: Trace, reference: Trace | None = None) -> tuple[LayerRan
     ShapeError
         The reference is a trace of another model.
     """
-    here = tuple(_ranges(layer) for layer in trace.layers)
+    here = tuple(ranges_of(layer) for layer in trace.layers)
     if reference is None:
         return here
     check_reference(trace, reference)
-    there = tuple(_ranges(layer) for layer in reference.layers)
+    there = tuple(ranges_of(layer) for layer in reference.layers)
     return tuple(replace(mine, reference=theirs) for mine, theirs in zip(here, there, strict=True))
 
 
@@ -47,13 +48,19 @@ def check_reference(trace: Trace, reference: Trace) -> None:
         )
 
 
-def _ranges(layer: LayerTrace) -> LayerRanges:
-    trained, fringe, dead = layer.ranges.zones.T
+def ranges_of(layer: LayerTrace) -> LayerRanges:
+    """Zones and use of the grid of one layer."""
+    table, nodes = layer.ranges, layer.inputs
+    trained, fringe, dead = table.zones.T
     return LayerRanges(
         trained=trained,
         fringe=fringe,
         dead=dead,
-        coverage=layer.ranges.coverage,
-        domain=layer.ranges.knots[:, [0, -1]],
-        seen=np.stack([layer.inputs.low, layer.inputs.high], axis=1),
+        sides=table.outside / np.maximum(table.count, 1)[:, None],
+        coverage=table.coverage,
+        effective=effective_intervals(table),
+        spread=spread(table, nodes),
+        state=grid_states(table, nodes),
+        domain=table.knots[:, [0, -1]],
+        seen=np.stack([nodes.low, nodes.high], axis=1),
     )

@@ -29,6 +29,8 @@ class NodeTable:
         Mean and sum of squared deviations from it.
     low, high : ndarray, shape (n,)
         Smallest and largest value (+inf and -inf when no row was seen).
+    whole : ndarray of bool, shape (n,)
+        Whether all values are whole numbers: categories, counts, calendar fields.
 
     Examples
     --------
@@ -43,9 +45,11 @@ class NodeTable:
     m2: Array
     low: Array
     high: Array
+    whole: BoolArray
 
     def __post_init__(self) -> None:
         n = np.shape(self.mean)[0] if np.ndim(self.mean) else None
+        object.__setattr__(self, "whole", bools(self.whole, (n,), "NodeTable.whole"))
         for name in ("mean", "m2", "low", "high"):
             finite = name in ("mean", "m2")
             object.__setattr__(self, name, floats(getattr(self, name), (n,), f"NodeTable.{name}", finite=finite))
@@ -55,10 +59,12 @@ class NodeTable:
         """Table of a block of rows, shape (rows, n)."""
         rows, n = values.shape
         if not rows:
-            return cls(count=0, mean=np.zeros(n), m2=np.zeros(n), low=np.full(n, np.inf), high=np.full(n, -np.inf))
+            none = {"low": np.full(n, np.inf), "high": np.full(n, -np.inf), "whole": np.ones(n, bool)}
+            return cls(count=0, mean=np.zeros(n), m2=np.zeros(n), **none)
         low, high = values.min(0), values.max(0)
         mean = np.where(low == high, low, values.mean(0))  # the mean of equal numbers may round away from them
-        return cls(count=rows, mean=mean, m2=((values - mean) ** 2).sum(0), low=low, high=high)
+        whole = (values == np.rint(values)).all(0)
+        return cls(count=rows, mean=mean, m2=((values - mean) ** 2).sum(0), low=low, high=high, whole=whole)
 
     @property
     def std(self) -> Array:
@@ -80,6 +86,7 @@ class NodeTable:
             m2=self.m2 + other.m2 + delta * delta * (self.count * weight),
             low=np.minimum(self.low, other.low),
             high=np.maximum(self.high, other.high),
+            whole=self.whole & other.whole,
         )
 
 

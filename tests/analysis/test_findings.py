@@ -68,7 +68,24 @@ def test_drift_needs_a_reference_and_a_change():
 
 def test_unused_grid():
     net = Net.of([[[np.sin]]], domains=[np.array([[-10.0, 10.0]])])
-    assert "20 %" in found(analyze(net.trace(random_inputs(1))), "unused-grid").evidence
+    assert "x0 (10 %)" in found(analyze(net.trace(random_inputs(1))), "unused-grid").evidence
+
+
+def test_a_grid_that_a_few_far_values_have_stretched():
+    x = random_inputs(2, 1000)
+    x[:10, 1] = 1000.0
+    finding = found(analyze(Net.of([[[np.sin, np.sin]]]).trace(x)), "stretched-grid")
+    assert "x1 (1.06 effective)" in finding.evidence
+    assert "x0" not in finding.evidence
+    assert "unused-grid" not in codes(analyze(Net.of([[[np.sin, np.sin]]]).trace(x)))
+
+
+def test_whole_numbers_between_which_nothing_was_learnt():
+    x = np.random.default_rng(0).integers(0, 3, (400, 2)).astype(float)
+    x[:, 1] *= 4
+    finding = found(analyze(Net.of([[[np.sin, np.sin]]]).trace(x)), "whole-numbers")
+    assert finding.evidence == "Values seen: x0 (0 to 2)."
+    assert finding.severity == "note"
 
 
 def test_straight_edges_and_their_cause():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
 from kaninterp.analysis.answers import Answer, answers
-from kaninterp.analysis.bundle import Analysis, LayerRanges, LayerScores, LayerStraightness
+from kaninterp.analysis.bundle import Analysis, LayerScores, LayerStraightness
+from kaninterp.analysis.ranges import ranges_of
 from kaninterp.core import (
     EdgeAblation,
     EdgeMask,
@@ -92,7 +94,7 @@ def synthetic(
         curve=_curve(ablation) if ablation else None,
         edge_ablation=_edge_ablation(scores, alive, rng) if measured else None,
         scores=scores,
-        ranges=tuple(_ranges(layer, rng, reference) for layer in layers),
+        ranges=tuple(_ranges(layer, reference) for layer in layers),
         straightness=tuple(_straight(layer, rng) for layer in layers),
         verdicts=_verdicts(ablation) if ablation else (),
         plan=_plan(alive, scores, layers, names, ablation),
@@ -133,7 +135,8 @@ def _alive(widths, live_units, rng):
 
 def _nodes(n, rng):
     mean, std = rng.normal(0, 0.2, n), rng.uniform(0.1, 0.5, n)
-    return NodeTable(count=ROWS, mean=mean, m2=std**2 * ROWS, low=mean - 3 * std, high=mean + 3 * std)
+    return NodeTable(count=ROWS, mean=mean, m2=std**2 * ROWS, low=mean - 3 * std, high=mean + 3 * std,
+                     whole=np.zeros(n, bool))  # fmt: skip
 
 
 def _layer(alive, rng):
@@ -159,7 +162,12 @@ def _layer(alive, rng):
     std = curves[..., 20:48].std(-1)
     return LayerTrace(
         inputs=NodeTable(
-            count=ROWS, mean=np.zeros(src), m2=np.full(src, 0.1 * ROWS), low=low * 0.8, high=high * (1.05)
+            count=ROWS,
+            mean=np.zeros(src),
+            m2=np.full(src, 0.1 * ROWS),
+            low=low * 0.8,
+            high=high * (1.05),
+            whole=np.zeros(src, bool),
         ),
         ranges=RangeTable(knots=knots, order=ORDER, intervals=inside, outside=outside),
         edges=EdgeTable(
@@ -290,36 +298,12 @@ def _edge_ablation(scores, alive, rng):
     return EdgeAblation(loss="mse", rows=512, base=0.08, change=change)
 
 
-def _ranges(layer, rng, reference, inner=False):
-    zones = layer.ranges.zones
-    here = LayerRanges(
-        trained=zones[:, 0],
-        fringe=zones[:, 1],
-        dead=zones[:, 2],
-        coverage=layer.ranges.coverage,
-        domain=layer.ranges.knots[:, [0, -1]],
-        seen=np.stack([layer.inputs.low, layer.inputs.high], 1),
-    )
-    if inner or not reference:
+def _ranges(layer, reference):
+    here = ranges_of(layer)
+    if not reference:
         return here
-    other = _ranges(layer, rng, False, inner=True)
-    moved = np.clip(other.trained + 0.02, 0, 1)
-    return LayerRanges(
-        trained=here.trained,
-        fringe=here.fringe,
-        dead=here.dead,
-        coverage=here.coverage,
-        domain=here.domain,
-        seen=here.seen,
-        reference=LayerRanges(
-            trained=moved,
-            fringe=1 - moved,
-            dead=0 * moved,
-            coverage=other.coverage,
-            domain=other.domain,
-            seen=other.seen,
-        ),
-    )
+    moved = np.clip(here.trained + 0.02, 0, 1)
+    return replace(here, reference=replace(here, trained=moved, fringe=1 - moved, dead=0 * moved))
 
 
 def _straight(layer, rng):

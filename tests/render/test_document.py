@@ -167,7 +167,7 @@ def test_every_input_has_a_card_with_its_reason():
 
 def test_reference_ranges_are_shown_beside_the_given_data():
     doc = document(synthetic((8, 4, 1)))
-    assert doc.section("ranges").blocks[0].columns[-2:] == ("#Trained, reference", "#Change")
+    assert doc.section("ranges").blocks[0].columns[3:6] == ("#Trained", "#Reference", "#Change")
     assert "#Change" not in document(synthetic((8, 4, 1), reference=False)).section("ranges").blocks[0].columns
 
 

@@ -6,10 +6,11 @@ import numpy as np
 
 from kaninterp.analysis.answers import outside_rule
 from kaninterp.analysis.bundle import LayerRanges
+from kaninterp.analysis.grid_use import OUTSIDE, SPREAD
 from kaninterp.render.blocks import Block, Section
 from kaninterp.render.cells import Cell, Extent, Name, Table, Zones
 from kaninterp.render.material import Material
-from kaninterp.render.wording import count, percent, shown, sign
+from kaninterp.render.wording import count, number, percent, shown, sign
 
 __all__ = ["ranges_section"]
 
@@ -18,6 +19,24 @@ MAX_ROWS = 160
 HARMLESS = 0.95
 """A layer whose nodes all have at least this share of rows inside starts closed: nothing to see there."""
 FULL = 1 - 1e-12
+GRID_WORDS = {
+    "": "in use",
+    "constant": "one value",
+    "outside": "left by data",
+    "whole-numbers": "whole numbers",
+    "stretched": "stretched",
+    "under-used": "under-used",
+}
+"""What `kaninterp.analysis.grid_use.grid_states` found, in words."""
+USE = ("#Dead", "#Left | right", "#Coverage", "#Effective", "Seen on the grid")
+NOTE = (
+    f"Grid: left by data, more than {percent(OUTSIDE)} of rows are outside; stretched, a few far values leave a "
+    f"quarter of the intervals or less to the others; under-used, all values lie in less than {percent(SPREAD)} "
+    "of it; whole numbers, fewer of them than intervals. Trained, reference: share of rows inside, on these "
+    "data and on the reference. Left, right: share of rows below and above the trained zone. Coverage: share "
+    "of the knot intervals that at least one row visited; effective: how many equally filled ones would be as "
+    "even. Strip: the box is the trained zone, the bar what was seen."
+)
 
 
 def ranges_section(material: Material) -> Section:
@@ -37,28 +56,18 @@ def ranges_section(material: Material) -> Section:
 
 def _table(material: Material, layer: int) -> Table:
     ranges = material.analysis.ranges[layer]
-    order = np.lexsort((np.arange(len(ranges.trained)), ranges.coverage, ranges.trained))
+    fine = np.array([not state for state in ranges.state])
+    order = np.lexsort((np.arange(len(fine)), ranges.coverage, fine, ranges.trained))
     rows = tuple(_row(material, ranges, layer, int(i)) for i in order[: MAX_ROWS // len(material.analysis.ranges)])
     left = len(order) - len(rows)
-    columns: tuple[str, ...] = (
-        "Node",
-        "Zones",
-        "#Trained",
-        "#Fringe",
-        "#Dead",
-        "#Coverage",
-        "Seen on the grid",
-    )
-    if ranges.reference is not None:
-        columns = (*columns, "#Trained, reference", "#Change")
+    compared = () if ranges.reference is None else ("#Reference", "#Change")
     return Table(
         id=f"ranges-{layer}",
         caption=f"Where the inputs of KAN layer {layer + 1} fell on its grid, furthest outside first",
-        columns=columns,
+        columns=("Node", "Grid", "Zones", "#Trained", *compared, *USE),
         rows=rows,
         folded=bool((ranges.trained >= HARMLESS).all()),
-        note="Coverage: share of the knot intervals that at least one row visited. Strip: the box is the trained "
-        "zone, the bar what was seen." + (f" {left} nodes further inside are left out." if left else ""),
+        note=NOTE + (f" {left} nodes further inside are left out." if left else ""),
     )
 
 
@@ -66,18 +75,24 @@ def _row(material: Material, ranges: LayerRanges, layer: int, i: int) -> tuple[C
     trained, fringe, dead = float(ranges.trained[i]), float(ranges.fringe[i]), float(ranges.dead[i])
     low, high = float(ranges.domain[i, 0]), float(ranges.domain[i, 1])
     seen_low, seen_high = float(ranges.seen[i, 0]), float(ranges.seen[i, 1])
-    cells: tuple[Cell, ...] = (
+    return (
         Name(text=shown(material.analysis.trace.node_name(layer, i)), href=f"node-{layer}-{i}"),
+        GRID_WORDS[ranges.state[i]],
         Zones(trained=trained, fringe=fringe, dead=dead),
         percent(trained),
-        percent(fringe),
+        *_compared(ranges, i),
         percent(dead),
+        f"{percent(float(ranges.sides[i, :2].sum()))} | {percent(float(ranges.sides[i, 2:].sum()))}",
         percent(float(ranges.coverage[i])),
+        number(float(ranges.effective[i])),
         Extent(domain=(low, high), seen=(seen_low, seen_high)),
     )
+
+
+def _compared(ranges: LayerRanges, i: int) -> tuple[Cell, ...]:
+    """Share inside on the reference data, and the change since."""
     if ranges.reference is None:
-        return cells
+        return ()
     before = float(ranges.reference.trained[i])
-    points = 100 * (trained - before)
-    change = "0 points" if abs(points) < 0.05 else f"{sign(points, 2)} points"
-    return (*cells, percent(before), change)
+    points = 100 * (float(ranges.trained[i]) - before)
+    return percent(before), "0 points" if abs(points) < 0.05 else f"{sign(points, 2)} points"
