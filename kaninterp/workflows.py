@@ -17,12 +17,12 @@ from tqdm import tqdm
 
 from kaninterp.adapters import as_view
 from kaninterp.analysis import Analysis, analyze, answers
-from kaninterp.core import ModelError, PruneCost, Trace
+from kaninterp.core import ModelError, PruneCost, RangeCard, Trace
 from kaninterp.core.errors import InputTypeError
 from kaninterp.data import Batches, check_seed
 from kaninterp.measure import ablate, ablate_edges, attribute, trace
 from kaninterp.measure.host import Columns
-from kaninterp.measure.tracing import prepared
+from kaninterp.measure.tracing import card_of, prepared
 from kaninterp.pruning import PruneReport, PruneRun, measure_cost, summarize
 from kaninterp.render import Report, check_writable, document, prune_document
 
@@ -64,7 +64,7 @@ def report(
         Which column or key is the target; or one value per row.
     reference : optional
         The data the model was trained on, in the same form, with or without the target: ranges are then compared
-        with it.
+        with it. Or the `RangeCard` that was saved beside the model, where those data are not at hand.
     feature_names, target_names : sequence of str, optional
         Names of raw columns and of outputs; a DataFrame brings its own.
     loss : str, callable or None
@@ -107,13 +107,16 @@ def report(
     if out is not None:
         check_writable(Path(out))
     check_seed(seed)
-    as_view(model, path)
+    view = as_view(model, path)
     batches = prepared(model, data, target=target, feature_names=feature_names, batch_size=batch_size)
     batches.again()
+    if isinstance(reference, RangeCard):
+        card_of(model, view).check_reference(reference.card)
+        reference.check_columns(Columns.of(batches.first, batches.names_per_input).names)
     asked = _Asked(model=model, batches=batches, target_names=target_names, loss=loss, path=path, seed=seed)
     with tqdm(total=len(STEPS), desc="report", unit="step", leave=False, delay=1.0, disable=not progress) as bar:
-        before = None
-        if reference is not None:
+        before: Trace | RangeCard | None = reference if isinstance(reference, RangeCard) else None
+        if reference is not None and before is None:
             _step(bar, "reference")
             label = _label_in(reference, target)
             before = asked.trace(prepared(model, reference, target=label, feature_names=batches.names))
@@ -227,7 +230,7 @@ class _Asked:
         return trace(self.model, batches, target_names=self.target_names, path=self.path, progress=False)
 
 
-def _concluded(asked: _Asked, reference: Trace | None, bar: Any) -> Analysis:
+def _concluded(asked: _Asked, reference: Trace | RangeCard | None, bar: Any) -> Analysis:
     _step(bar, "trace")
     current = asked.trace(asked.batches)
     model, batches, path, seed = asked.model, asked.batches, asked.path, asked.seed

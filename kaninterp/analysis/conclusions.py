@@ -8,6 +8,7 @@ from kaninterp.core.errors import DataError, InputTypeError, PlanError, ShapeErr
 from kaninterp.core.evidence import EdgeAblation, InputAblation, InputAttribution, SurvivalCurve
 from kaninterp.core.findings import Verdict
 from kaninterp.core.plan import PrunePlan
+from kaninterp.core.range_card import RangeCard
 from kaninterp.core.trace import Trace
 
 from .attribution import layer_scores, live_std
@@ -30,7 +31,7 @@ def analyze(
     attribution: InputAttribution | None = None,
     curve: SurvivalCurve | None = None,
     edge_ablation: EdgeAblation | None = None,
-    reference: Trace | None = None,
+    reference: Trace | RangeCard | None = None,
     rule: PruneRule | None = None,
 ) -> Analysis:
     """Conclude: scores, ranges, straightness, verdicts on inputs, a prune plan and findings.
@@ -42,7 +43,7 @@ def analyze(
     ablation, attribution, curve, edge_ablation : optional
         Evidence measured by `kaninterp.measure` on the same model and columns. Without an ablation the
         inputs of a plain KAN are judged by scores and those of a hybrid are left open.
-    reference : Trace, optional
+    reference : Trace or RangeCard, optional
         Of the same model over other data, for drift.
     rule : callable, optional
         One of `RULES` or your own ``(trace, scores, *, probe=None) -> PrunePlan``. Default: `BudgetRule`. Verdicts

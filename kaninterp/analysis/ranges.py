@@ -6,49 +6,43 @@ from dataclasses import replace
 
 import numpy as np
 
-from kaninterp.core.errors import ShapeError
+from kaninterp.core.range_card import RangeCard, SeenLayer
 from kaninterp.core.trace import LayerTrace, Trace
 
 from .bundle import LayerRanges
 from .grid_use import effective_intervals, grid_states, spread
 
-__all__ = ["check_reference", "layer_ranges", "ranges_of"]
+__all__ = ["layer_ranges", "ranges_of"]
 
 
-def layer_ranges(trace: Trace, reference: Trace | None = None) -> tuple[LayerRanges, ...]:
+def layer_ranges(trace: Trace, reference: Trace | RangeCard | None = None) -> tuple[LayerRanges, ...]:
     """Zones and coverage of every source node, with the same for reference data beside it.
 
     Parameters
     ----------
     trace : Trace
         Of the data in question.
-    reference : Trace, optional
+    reference : Trace or RangeCard, optional
         Of the same model over other data, usually those it was trained on.
 
     Raises
     ------
     ShapeError
-        The reference is a trace of another model.
+        The reference is of another model.
+    NamesError
+        The raw columns are not those of the card, in its order.
     """
     here = tuple(ranges_of(layer) for layer in trace.layers)
     if reference is None:
         return here
-    check_reference(trace, reference)
+    trace.card.check_reference(reference.card)
+    if isinstance(reference, RangeCard) and trace.raw is not None:
+        reference.check_columns(trace.raw.names)
     there = tuple(ranges_of(layer) for layer in reference.layers)
     return tuple(replace(mine, reference=theirs) for mine, theirs in zip(here, there, strict=True))
 
 
-def check_reference(trace: Trace, reference: Trace) -> None:
-    """Raise `ShapeError` unless both traces are of one model (same weights, hence same knots)."""
-    if trace.card.fingerprint != reference.card.fingerprint or trace.card.widths != reference.card.widths:
-        raise ShapeError(
-            f"reference: traced on another model ({reference.card.head} {list(reference.card.widths)} "
-            f"{reference.card.fingerprint[:12]}) than the data ({trace.card.head} {list(trace.card.widths)} "
-            f"{trace.card.fingerprint[:12]}); trace both data sets with the same model"
-        )
-
-
-def ranges_of(layer: LayerTrace) -> LayerRanges:
+def ranges_of(layer: LayerTrace | SeenLayer) -> LayerRanges:
     """Zones and use of the grid of one layer."""
     table, nodes = layer.ranges, layer.inputs
     trained, fringe, dead = table.zones.T

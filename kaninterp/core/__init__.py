@@ -20,6 +20,7 @@ from .findings import Finding, Verdict
 from .mask import EdgeMask
 from .plan import PrunePlan, Reason
 from .probe import PROBE_KINDS, Probe
+from .range_card import RangeCard, SeenColumns, SeenLayer
 from .survival import PartVerdict, SurvivalPath, SurvivalTable
 from .tables import EdgeTable, NodeTable, RangeTable, RawTable
 from .trace import LayerTrace, ModelCard, Trace
@@ -50,10 +51,13 @@ __all__ = [
     "Probe",
     "PruneCost",
     "PrunePlan",
+    "RangeCard",
     "RangeTable",
     "RawTable",
     "Reason",
     "ReportWriteError",
+    "SeenColumns",
+    "SeenLayer",
     "ShapeError",
     "StateError",
     "SurvivalCurve",

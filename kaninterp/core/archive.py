@@ -1,4 +1,4 @@
-"""Nouns to one ``.npz`` file and back: numpy arrays plus a JSON skeleton, never a pickle.
+"""Nouns to one file and back, ``.npz`` or JSON: numpy arrays plus a JSON skeleton, never a pickle.
 
 A noun (frozen dataclass) may hold arrays, numbers, text, None, tuples of these, and other nouns. The skeleton
 names each noun's class; only classes handed to `load` are ever built, so a hostile file can do no more than fail.
@@ -23,11 +23,13 @@ import numpy as np
 from .disk import check_is_file, write_atomically
 from .errors import FileFormatError
 
-__all__ = ["dump_bytes", "load", "save"]
+__all__ = ["dump_bytes", "load", "load_text", "save", "save_text"]
 
 FORMAT = "kaninterp-archive"
 VERSION = 1
 MAX_BYTES = 2**31  # a trace is O(edges x grid); two gigabytes of it is not one of ours
+
+TEXT_DTYPES = {"float64": np.float64, "int64": np.int64, "bool": np.bool_}
 
 T = TypeVar("T")
 
@@ -82,29 +84,65 @@ def load(path: str | os.PathLike[str], expected: type[T], classes: tuple[type[An
     FileFormatError
         The file is not one of ours, is damaged, or holds another noun.
     """
-    known = {cls.__name__: cls for cls in (*classes, expected)}
-    check_is_file(Path(path))
+    _check_size(path)
     try:
-        if os.path.getsize(path) > MAX_BYTES:
-            raise FileFormatError(f"{path}: larger than {MAX_BYTES} bytes; not a file written by kaninterp")
         # opened here: numpy leaves the file open when it finds it damaged
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             unpacked = sum(member.file_size for member in archive.zip.infolist())
             if unpacked > MAX_BYTES:  # a bomb: small on disk, endless in memory
                 raise FileFormatError(f"{path}: unpacks to {unpacked} bytes, more than {MAX_BYTES}; not one of ours")
-            skeleton = json.loads(archive["header"].tobytes())
-            if skeleton["format"] != FORMAT or skeleton["version"] != VERSION:
-                raise FileFormatError(
-                    f"{path}: {skeleton['format']} version {skeleton['version']}; this release reads version {VERSION}"
-                )
-            noun = _unpack(skeleton["noun"], archive, known)
+            return _noun(json.loads(archive["header"].tobytes()), archive, path, expected, classes)
     except FileFormatError:
         raise
     except _DAMAGE as error:
-        raise FileFormatError(f"{path}: not a file written by kaninterp, or damaged ({error})") from error
+        raise _damaged(path, error) from error
+
+
+def save_text(noun: Any, path: str | os.PathLike[str]) -> None:
+    """Write a small noun as JSON, atomically; readable without this library, and bit for bit the same read back."""
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    skeleton = {"format": FORMAT, "version": VERSION, "noun": _pack(noun, arrays)}
+    inlined = {key: {"dtype": str(array.dtype), "values": array.tolist()} for key, array in arrays.items()}
+    text = json.dumps({**skeleton, "arrays": inlined}, sort_keys=True)  # infinities as Infinity, like json reads them
+    write_atomically(Path(path), text.encode())
+
+
+def load_text(path: str | os.PathLike[str], expected: type[T], classes: tuple[type[Any], ...]) -> T:
+    """Read back what `save_text` wrote; arguments and errors are those of `load`."""
+    _check_size(path)
+    try:
+        skeleton = json.loads(Path(path).read_bytes())
+        arrays: dict[str, np.ndarray[Any, Any]] = {
+            key: np.array(item["values"], dtype=TEXT_DTYPES[item["dtype"]]) for key, item in skeleton["arrays"].items()
+        }
+        return _noun(skeleton, arrays, path, expected, classes)
+    except FileFormatError:
+        raise
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def _check_size(path: str | os.PathLike[str]) -> None:
+    check_is_file(Path(path))
+    if os.path.getsize(path) > MAX_BYTES:
+        raise FileFormatError(f"{path}: larger than {MAX_BYTES} bytes; not a file written by kaninterp")
+
+
+def _noun(
+    skeleton: Any, arrays: Any, path: str | os.PathLike[str], expected: type[T], classes: tuple[type[Any], ...]
+) -> T:
+    if skeleton["format"] != FORMAT or skeleton["version"] != VERSION:
+        raise FileFormatError(
+            f"{path}: {skeleton['format']} version {skeleton['version']}; this release reads version {VERSION}"
+        )
+    noun = _unpack(skeleton["noun"], arrays, {cls.__name__: cls for cls in (*classes, expected)})
     if not isinstance(noun, expected):
         raise FileFormatError(f"{path}: holds a {type(noun).__name__}, asked for a {expected.__name__}")
     return noun
+
+
+def _damaged(path: str | os.PathLike[str], error: BaseException) -> FileFormatError:
+    return FileFormatError(f"{path}: not a file written by kaninterp, or damaged ({error})")
 
 
 def _pack(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:

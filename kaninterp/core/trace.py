@@ -54,6 +54,15 @@ class ModelCard:
     node_ids: tuple[tuple[int, ...], ...]
     options: tuple[tuple[str, str], ...] = ()
 
+    def check_reference(self, reference: ModelCard) -> None:
+        """Raise `ShapeError` unless a reference is of this model: same weights, hence same knots."""
+        if reference.fingerprint != self.fingerprint or reference.widths != self.widths:
+            raise ShapeError(
+                f"reference: traced on another model ({reference.head} {list(reference.widths)} "
+                f"{reference.fingerprint[:12]}) than the data ({self.head} {list(self.widths)} "
+                f"{self.fingerprint[:12]}); trace both data sets with the same model"
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trace:

@@ -1,0 +1,129 @@
+"""`RangeCard`: what a model has seen, small enough to lie beside its weights, and readable without this library."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from . import archive
+from .errors import DataError, NamesError
+from .tables import NodeTable, RangeTable
+from .trace import ModelCard, Trace
+
+__all__ = ["RangeCard", "SeenColumns", "SeenLayer"]
+
+SHOWN = 8
+"""Names written out in an error."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SeenLayer:
+    """Input nodes of one KAN layer: their moments, and where they fell on the grid."""
+
+    inputs: NodeTable
+    ranges: RangeTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SeenColumns:
+    """Raw columns: names, and moments over all rows and lags."""
+
+    names: tuple[str, ...]
+    nodes: NodeTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RangeCard:
+    """Ranges, grids and histograms of every layer on the data a model was trained on.
+
+    Attributes
+    ----------
+    card : ModelCard
+        Which model; the fingerprint of its KAN tells whether a card belongs to it.
+    layers : tuple of SeenLayer
+        From the head inputs on.
+    raw : SeenColumns or None
+        The user's columns, where they could be read.
+    rows : int
+        Rows seen.
+    data : str
+        Kind and shape of the data in words.
+
+    Notes
+    -----
+    It holds no row and no weight, but smallest and largest values of every column are values of somebody's row: treat
+    it like a summary of the data.
+
+    Examples
+    --------
+    >>> import torch, kaninterp as ki
+    >>> head = ki.KANHead(2, 1, domain=(-1, 1))
+    >>> card = RangeCard.of(ki.trace(head, torch.zeros(5, 2)))
+    >>> card
+    RangeCard(KANHead, widths=[2, 1], rows=5, columns=['x0', 'x1'])
+    """
+
+    card: ModelCard
+    layers: tuple[SeenLayer, ...]
+    raw: SeenColumns | None
+    rows: int
+    data: str
+
+    @classmethod
+    def of(cls, trace: Trace) -> RangeCard:
+        """The part of a trace that later data are held against.
+
+        Raises
+        ------
+        DataError
+            The trace holds no rows.
+        """
+        if not trace.rows:
+            raise DataError("RangeCard: the trace holds no rows, so nothing was seen; trace the training data")
+        return cls(
+            card=trace.card,
+            layers=tuple(SeenLayer(inputs=layer.inputs, ranges=layer.ranges) for layer in trace.layers),
+            raw=None if trace.raw is None else SeenColumns(names=trace.raw.names, nodes=trace.raw.nodes),
+            rows=trace.rows,
+            data=trace.data,
+        )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the raw columns, in the order the model takes them; empty where they could not be read."""
+        return () if self.raw is None else self.raw.names
+
+    def check_columns(self, names: tuple[str, ...]) -> None:
+        """Refuse data whose raw columns are not those of the card, in its order: a model takes columns by position.
+
+        Raises
+        ------
+        NamesError
+            A column is missing, is too many, or they come in another order; the message says which.
+        """
+        if not self.columns or names == self.columns:
+            return
+        missing = [name for name in self.columns if name not in names]
+        extra = [name for name in names if name not in self.columns]
+        if not missing and not extra:
+            raise NamesError(
+                f"columns {list(names)[:SHOWN]} are those of the card in another order, {list(self.columns)[:SHOWN]}; "
+                "put them in its order: data[list(card.columns)]"
+            )
+        raise NamesError(
+            f"the columns are not those of the card: missing {missing[:SHOWN]}, not in the card {extra[:SHOWN]}; give "
+            f"the {len(self.columns)} columns the model was trained on, or their names by feature_names="
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write as JSON, atomically."""
+        archive.save_text(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> RangeCard:
+        """Read a card back; raises `FileFormatError` on anything else."""
+        return archive.load_text(path, cls, (ModelCard, NodeTable, RangeTable, SeenColumns, SeenLayer))
+
+    def __repr__(self) -> str:
+        columns = f", columns={list(self.columns)[:SHOWN]}" if self.columns else ""
+        return f"RangeCard({self.card.model}, widths={list(self.card.widths)}, rows={self.rows}{columns})"
