@@ -23,6 +23,11 @@ class _KanHeadLayer(LayerView):
         self.alive = (layer.mask.detach() != 0).cpu().numpy()
         self.bias = layer.bias.detach().cpu().double().numpy().copy()
 
+    @property
+    def module(self) -> nn.Module:
+        layer: nn.Module = self._layer
+        return layer
+
     def edges(self, x: Tensor) -> Tensor:
         result: Tensor = self._layer.edges(x)
         return result

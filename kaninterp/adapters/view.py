@@ -69,6 +69,11 @@ class LayerView(ABC):
         return None
 
     @property
+    def module(self) -> nn.Module | None:
+        """The module that is called with the layer's input, for hooks; None where a family has none."""
+        return None
+
+    @property
     def src(self) -> int:
         """Number of source nodes."""
         return int(self.alive.shape[1])

@@ -24,6 +24,7 @@ from .range_card import RangeCard, SeenColumns, SeenLayer
 from .survival import PartVerdict, SurvivalPath, SurvivalTable
 from .tables import EdgeTable, NodeTable, RangeTable, RawTable
 from .trace import LayerTrace, ModelCard, Trace
+from .watch import Exit, RangeWatch, WatchedColumns, WatchedLayer
 
 __all__ = [
     "PROBE_KINDS",
@@ -32,6 +33,7 @@ __all__ = [
     "EdgeMask",
     "EdgeTable",
     "Estimate",
+    "Exit",
     "FileAccessError",
     "FileFormatError",
     "Finding",
@@ -53,6 +55,7 @@ __all__ = [
     "PrunePlan",
     "RangeCard",
     "RangeTable",
+    "RangeWatch",
     "RawTable",
     "Reason",
     "ReportWriteError",
@@ -65,4 +68,6 @@ __all__ = [
     "SurvivalTable",
     "Trace",
     "Verdict",
+    "WatchedColumns",
+    "WatchedLayer",
 ]

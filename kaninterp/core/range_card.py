@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+import numpy as np
+
 from . import archive
-from .errors import DataError, NamesError
-from .tables import NodeTable, RangeTable
+from .errors import DataError, InputTypeError, NamesError
+from .frozen import Array, floats
+from .tables import NodeTable, RangeTable, RawTable
 from .trace import ModelCard, Trace
 
 __all__ = ["RangeCard", "SeenColumns", "SeenLayer"]
@@ -26,10 +29,30 @@ class SeenLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SeenColumns:
-    """Raw columns: names, and moments over all rows and lags."""
+    """Raw columns.
+
+    Attributes
+    ----------
+    names : tuple of str
+    nodes : NodeTable
+        Moments over all rows and lags.
+    effective : ndarray, shape (F,)
+        Independent rows that would tell as much: rows in the order of time repeat each other.
+    """
 
     names: tuple[str, ...]
     nodes: NodeTable
+    effective: Array
+
+    def __post_init__(self) -> None:
+        shape = (len(self.names),)
+        object.__setattr__(self, "effective", floats(self.effective, shape, "SeenColumns.effective"))
+
+
+def _columns(raw: RawTable, effective: Array | None) -> SeenColumns:
+    rows = raw.nodes.count / max(raw.lags, 1)
+    found = np.full(len(raw.names), rows) if effective is None else effective
+    return SeenColumns(names=raw.names, nodes=raw.nodes, effective=found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,8 +93,15 @@ class RangeCard:
     data: str
 
     @classmethod
-    def of(cls, trace: Trace) -> RangeCard:
+    def of(cls, trace: Trace, *, effective: Array | None = None) -> RangeCard:
         """The part of a trace that later data are held against.
+
+        Parameters
+        ----------
+        trace
+            Of the training data.
+        effective : ndarray, shape (F,), optional
+            Independent rows, per raw column; None: all rows are. `kaninterp.measure.range_card` measures it.
 
         Raises
         ------
@@ -83,7 +113,7 @@ class RangeCard:
         return cls(
             card=trace.card,
             layers=tuple(SeenLayer(inputs=layer.inputs, ranges=layer.ranges) for layer in trace.layers),
-            raw=None if trace.raw is None else SeenColumns(names=trace.raw.names, nodes=trace.raw.nodes),
+            raw=None if trace.raw is None else _columns(trace.raw, effective),
             rows=trace.rows,
             data=trace.data,
         )
@@ -92,6 +122,10 @@ class RangeCard:
     def columns(self) -> tuple[str, ...]:
         """Names of the raw columns, in the order the model takes them; empty where they could not be read."""
         return () if self.raw is None else self.raw.names
+
+    def node_name(self, layer: int, index: int) -> str:
+        """Name of an input node of a layer, as in `Trace.node_name`."""
+        return self.card.node_name(layer, index, self.columns)
 
     def check_columns(self, names: tuple[str, ...]) -> None:
         """Refuse data whose raw columns are not those of the card, in its order: a model takes columns by position.
@@ -123,6 +157,18 @@ class RangeCard:
     def load(cls, path: str | os.PathLike[str]) -> RangeCard:
         """Read a card back; raises `FileFormatError` on anything else."""
         return archive.load_text(path, cls, (ModelCard, NodeTable, RangeTable, SeenColumns, SeenLayer))
+
+    @classmethod
+    def given(cls, card: object) -> RangeCard:
+        """A card, or the one at a path; raises `InputTypeError` on anything else."""
+        if isinstance(card, RangeCard):
+            return card
+        if not isinstance(card, str | os.PathLike):
+            raise InputTypeError(
+                f"card: expected a RangeCard or the path of one, got {type(card).__name__}; make one with "
+                "kaninterp.range_card(model, training_data)"
+            )
+        return cls.load(card)
 
     def __repr__(self) -> str:
         columns = f", columns={list(self.columns)[:SHOWN]}" if self.columns else ""

@@ -54,6 +54,13 @@ class ModelCard:
     node_ids: tuple[tuple[int, ...], ...]
     options: tuple[tuple[str, str], ...] = ()
 
+    def node_name(self, layer: int, index: int, columns: tuple[str, ...]) -> str:
+        """Name of a node below the outputs; that of a raw column where the KAN is the model and reads it itself."""
+        original = self.node_ids[layer][index]
+        if layer:
+            return f"node {layer}.{original}"
+        return columns[original] if self.path == "" and len(columns) > original else f"unit {original}"
+
     def check_reference(self, reference: ModelCard) -> None:
         """Raise `ShapeError` unless a reference is of this model: same weights, hence same knots."""
         if reference.fingerprint != self.fingerprint or reference.widths != self.widths:
@@ -113,11 +120,7 @@ class Trace:
         """Name of a node: an output's own name, ``unit 3`` for a head input, ``node 1.2`` in between."""
         if layer == len(self.layers):
             return self.output_names[index]
-        original = self.card.node_ids[layer][index]
-        if layer == 0:
-            raw_is_head_input = self.raw is not None and self.card.path == "" and len(self.raw.names) > original
-            return self.raw.names[original] if raw_is_head_input and self.raw is not None else f"unit {original}"
-        return f"node {layer}.{original}"
+        return self.card.node_name(layer, index, () if self.raw is None else self.raw.names)
 
     def merge(self, other: Trace) -> Trace:
         """Trace of the rows of both.

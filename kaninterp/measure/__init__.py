@@ -4,7 +4,20 @@ from kaninterp.measure.ablation import ablate
 from kaninterp.measure.attribution import attribute
 from kaninterp.measure.bootstrap import BlockBootstrap, block_length, block_of
 from kaninterp.measure.edges import ablate_edges
+from kaninterp.measure.monitor import RangeMonitor
 from kaninterp.measure.probe import probe
+from kaninterp.measure.range_cards import range_card
 from kaninterp.measure.tracing import trace
 
-__all__ = ["BlockBootstrap", "ablate", "ablate_edges", "attribute", "block_length", "block_of", "probe", "trace"]
+__all__ = [
+    "BlockBootstrap",
+    "RangeMonitor",
+    "ablate",
+    "ablate_edges",
+    "attribute",
+    "block_length",
+    "block_of",
+    "probe",
+    "range_card",
+    "trace",
+]

@@ -1,0 +1,58 @@
+"""`range_card`: what a model sees on the data it was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from kaninterp.core.range_card import RangeCard
+from kaninterp.measure.host import Columns
+from kaninterp.measure.persistence import Persistence
+from kaninterp.measure.tracing import prepared, trace
+
+__all__ = ["range_card"]
+
+
+def range_card(
+    model: nn.Module,
+    data: Any,
+    *,
+    target: Any = None,
+    feature_names: Sequence[str] | None = None,
+    path: str | None = None,
+    batch_size: int = 1024,
+    progress: bool = True,
+) -> RangeCard:
+    """Make the range card of a model: ranges, grids and histograms of every layer, to be saved beside the weights.
+
+    Parameters
+    ----------
+    model, target, feature_names, path, batch_size, progress
+        As for `trace`.
+    data
+        What the model was trained on, in any form that `trace` takes, and in the order of time if there is one: it
+        tells how many independent rows there are.
+
+    Raises
+    ------
+    KanInterpError
+        As for `trace`.
+
+    Examples
+    --------
+    >>> import torch, kaninterp as ki
+    >>> range_card(ki.KANHead(2, 1, domain=(-1, 1)), torch.zeros(5, 2))
+    RangeCard(KANHead, widths=[2, 1], rows=5, columns=['x0', 'x1'])
+    """
+    batches = prepared(model, data, target=target, feature_names=feature_names, batch_size=batch_size)
+    batches.again()
+    seen = trace(model, batches, path=path, progress=progress)
+    if seen.raw is None:
+        return RangeCard.of(seen)
+    columns = Columns.of(batches.first, batches.names_per_input)
+    persistence = Persistence(len(columns.names))
+    for batch in batches:
+        persistence.add(columns.values(batch)[:, -1])
+    return RangeCard.of(seen, effective=persistence.effective)

@@ -1,0 +1,261 @@
+"""The monitor: it counts what a trace counts, costs nothing it should not, and never gets in the way."""
+
+from __future__ import annotations
+
+import copy
+import threading
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import kaninterp as ki
+from kaninterp.core import InputError, InputTypeError, RangeCard, RangeWatch, ShapeError, WatchedLayer
+from kaninterp.core.frozen import same
+from kaninterp.measure import RangeMonitor
+from kaninterp.measure.monitor import BUFFER
+
+
+def hybrid(seed=0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        backbone = torch.nn.GRU(3, 6, batch_first=True)
+    return ki.Hybrid(
+        backbone, ki.KANHead(6, 1, (4,), domain=(-0.5, 0.5), generator=torch.Generator().manual_seed(seed))
+    )
+
+
+def windows(n=300, scale=1.0, seed=0):
+    return scale * torch.randn(n, 5, 3, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def model():
+    return hybrid().eval()
+
+
+@pytest.fixture
+def card(model):
+    return RangeCard.of(ki.trace(model, windows(scale=0.1), progress=False))
+
+
+def test_it_counts_what_a_trace_counts(model, card):
+    x = windows(scale=3.0)
+    traced = ki.trace(model, x, progress=False)
+    with RangeMonitor(model, card) as monitor:
+        for batch in x.split(37):
+            model(batch)
+    for watched, layer in zip(monitor.seen.layers, traced.layers, strict=True):
+        outside = layer.ranges.outside
+        assert watched.rows == 300
+        np.testing.assert_array_equal(watched.below, outside[:, :2].sum(1))
+        np.testing.assert_array_equal(watched.above, outside[:, 2:].sum(1))
+        np.testing.assert_allclose(watched.low, layer.inputs.low, rtol=1e-5)
+        np.testing.assert_allclose(watched.high, layer.inputs.high, rtol=1e-5)
+
+
+def test_exits_are_the_nodes_that_left(model, card):
+    with RangeMonitor(model, card) as monitor:
+        model(windows(scale=0.1, seed=1))
+        assert monitor.reset().exits(card) == ()
+        model(windows(scale=20.0))
+    exits = monitor.seen.exits(card)
+    rises = [item.outside - item.before for item in exits]
+    assert rises == sorted(rises, reverse=True)
+    assert {item.layer for item in exits} == {0, 1}
+    assert exits[0].name.startswith(("unit ", "node 1."))
+    assert f"{exits[0].name}: {exits[0].outside:.1%} of rows outside -0.5 to 0.5" in str(exits[0])
+
+
+def test_model_and_outputs_stay_bit_for_bit(model, card):
+    x = windows()
+    before, state = model(x), {key: value.clone() for key, value in model.state_dict().items()}
+    monitor = RangeMonitor(model, card)
+    assert torch.equal(model(x), before)
+    model(x).sum().backward()
+    monitor.close()
+    rows = monitor.seen.rows
+    model(x)
+    assert monitor.seen.rows == rows == 600
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_values_changed_in_place_afterwards_are_counted_as_they_were():
+    head = ki.KANHead(2, 1, domain=(-1, 1))
+    card = RangeCard.of(ki.trace(head, torch.zeros(4, 2)))
+    x = torch.full((3, 2), 5.0)
+    with RangeMonitor(head, card) as monitor:
+        head(x)
+        x.zero_()
+    assert monitor.seen.layers[0].above.tolist() == [3, 3]
+
+
+def test_missing_values_count_as_outside():
+    head = ki.KANHead(2, 1, domain=(-1, 1))
+    card = RangeCard.of(ki.trace(head, torch.zeros(4, 2), feature_names=["a", "b"]))
+    with RangeMonitor(head, card) as monitor:
+        head(torch.tensor([[0.0, float("nan")], [0.5, float("inf")], [2.0, 0.0], [0.0, 0.0]]))
+    layer = monitor.seen.layers[0]
+    assert (layer.missing.tolist(), layer.above.tolist()) == ([0, 2], [1, 0])
+    assert layer.high.tolist() == [2.0, 0.0]
+    assert [(item.name, item.outside, item.side) for item in monitor.seen.exits(card)] == [
+        ("b", 0.5, "missing"), ("a", 0.25, "above"),
+    ]  # fmt: skip
+
+
+def test_windows_turn_and_call_back(model, card):
+    called = []
+    monitor = RangeMonitor(model, card, window=100, callback=called.append)
+    for batch in windows(350).split(50):
+        model(batch)
+    monitor.close()
+    assert [watch.rows for watch in called] == [100, 100, 100]
+    assert same(monitor.last, called[-1])
+    assert monitor.seen.rows == 50
+    whole = called[0].merge(called[1]).merge(called[2]).merge(monitor.seen)
+    with RangeMonitor(model, card) as other:
+        model(windows(350))
+    assert same(whole.layers[0], other.seen.layers[0])
+
+
+def test_one_pass_of_so_many_is_counted(model, card):
+    with RangeMonitor(model, card, every=3) as monitor:
+        for n in (1, 2, 4, 8, 16, 32, 64):
+            model(windows(n))
+    assert [layer.rows for layer in monitor.seen.layers] == [1 + 8 + 64] * 2
+
+
+def test_errors_never_reach_the_forward_pass(model, card, monkeypatch):
+    def fails(_):
+        raise RuntimeError("the pager is down")
+
+    monitor = RangeMonitor(model, card, window=10, callback=fails)
+    model(windows(20))
+    model(windows(20))
+    assert monitor.last.rows == 20
+    assert "the pager is down" in repr(monitor)
+    monkeypatch.setattr("kaninterp.measure.monitor._Counter.take", lambda *_: 1 / 0)
+    expected = hybrid().eval()(windows(20))
+    torch.testing.assert_close(model(windows(20)), expected)
+    assert isinstance(monitor.failure, ZeroDivisionError)
+    monitor.close()
+
+
+def test_threads_lose_no_row(model, card):
+    monitor = RangeMonitor(model, card)
+
+    def serve():
+        with torch.no_grad():
+            for batch in windows(200).split(10):
+                model(batch)
+
+    threads = [threading.Thread(target=serve) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    monitor.close()
+    assert [layer.rows for layer in monitor.seen.layers] == [800, 800]
+
+
+def test_a_copy_of_the_model_is_not_watched(model, card):
+    with RangeMonitor(model, card) as monitor:
+        copy.deepcopy(model)(windows(10))
+        assert monitor.seen.rows == 0
+        model(windows(10))
+        model(windows(0))
+        assert monitor.seen.rows == 10
+
+
+def test_more_rows_than_the_buffer_holds_are_not_kept(model, card):
+    with RangeMonitor(model, card) as monitor:
+        for _ in range(3):
+            model(windows(BUFFER - 1))
+        assert len(monitor._counters[0]._block) == BUFFER
+        model(windows(BUFFER + 1))
+        model(windows(3))
+    assert monitor.seen.rows == 3 * (BUFFER - 1) + BUFFER + 1 + 3
+
+
+def test_inference_mode_and_gradients_take_turns(model, card):
+    x = windows(5)
+    with RangeMonitor(model, card) as monitor:
+        with torch.inference_mode():
+            model(x)
+        model(x).sum().backward()
+        with torch.no_grad():
+            model(x)
+        with torch.inference_mode():
+            model(x)
+            assert monitor.seen.rows == 20
+    assert monitor.failure is None
+
+
+def test_another_number_type_in_between():
+    head = ki.KANHead(2, 1, domain=(-1, 1))
+    card = RangeCard.of(ki.trace(head, torch.zeros(4, 2)))
+    with RangeMonitor(head, card) as monitor:
+        head(torch.full((3, 2), 5.0))
+        monitor._counters[0].take(torch.full((2, 2), -5.0, dtype=torch.float16))
+        head(torch.zeros(4, 2))
+    layer = monitor.seen.layers[0]
+    assert (layer.rows, layer.above.tolist(), layer.below.tolist()) == (9, [3, 3], [2, 2])
+
+
+layers = st.builds(
+    lambda rows, counts, values: WatchedLayer(
+        rows=rows,
+        below=counts[:2],
+        above=counts[2:4],
+        missing=counts[4:],
+        low=sorted(values)[:2],
+        high=sorted(values)[2:],
+    ),
+    st.integers(0, 10**9),
+    st.lists(st.integers(0, 10**9), min_size=6, max_size=6),
+    st.lists(st.floats(-1e9, 1e9), min_size=4, max_size=4),
+)
+
+
+@settings(deadline=None)
+@given(layers, layers, layers)
+def test_counts_merge_in_any_order(a, b, c):
+    watches = [RangeWatch(fingerprint="f", layers=(layer,)) for layer in (a, b, c)]
+    left = watches[0].merge(watches[1]).merge(watches[2])
+    right = watches[2].merge(watches[0].merge(watches[1]))
+    assert same(left, right)
+    nothing = RangeWatch(fingerprint="f", layers=(WatchedLayer.nothing(2),))
+    assert same(left.merge(nothing), left)
+
+
+def test_counts_travel_as_files(model, card, tmp_path):
+    with RangeMonitor(model, card) as monitor:
+        model(windows())
+    monitor.seen.save(tmp_path / "one.json")
+    RangeMonitor(model, card).seen.save(tmp_path / "none.json")
+    assert same(RangeWatch.load(tmp_path / "one.json"), monitor.seen)
+    assert same(RangeWatch.load(tmp_path / "none.json").merge(monitor.seen), monitor.seen)
+
+
+def test_bad_input_is_refused_and_no_hook_is_left(model, card):
+    other = hybrid(seed=1)
+    with pytest.raises(ShapeError, match="another model"):
+        RangeMonitor(other, card)
+    with pytest.raises(InputTypeError, match="make one with"):
+        RangeMonitor(model, ki.trace(model, windows(), progress=False))
+    for number in (0, 1.5, True):
+        with pytest.raises(InputError, match="window"):
+            RangeMonitor(model, card, window=number)
+        with pytest.raises(InputError, match="every"):
+            RangeMonitor(model, card, every=number)
+    with pytest.raises(InputError, match="window="):
+        RangeMonitor(model, card, callback=print)
+    watch = RangeMonitor(model, card).seen
+    with pytest.raises(ShapeError, match="another model"):
+        watch.exits(RangeCard.of(ki.trace(other, windows(), progress=False)))
+    with pytest.raises(ShapeError, match="different models"):
+        watch.merge(RangeWatch(fingerprint="x", layers=watch.layers))
+    assert not any(module._forward_pre_hooks for module in other.modules())

@@ -1,0 +1,63 @@
+"""Independent rows: of series whose autocorrelation is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import kaninterp as ki
+from kaninterp.core import RangeCard
+from kaninterp.measure import range_card
+from kaninterp.measure.persistence import Persistence
+
+
+def series(phi, n=20_000, columns=4, seed=0):
+    noise = np.random.default_rng(seed).normal(size=(n, columns)) * (1 - phi**2) ** 0.5
+    x = np.zeros_like(noise)
+    for t in range(1, n):
+        x[t] = phi * x[t - 1] + noise[t]
+    return torch.as_tensor(x)
+
+
+def effective(x, *cuts):
+    found = Persistence(x.shape[1])
+    for part in torch.tensor_split(x, list(cuts)):
+        found.add(part)
+    return found.effective
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.5, 0.9, 0.95])
+def test_an_autoregression_is_worth_what_theory_says(phi):
+    x = series(phi)
+    np.testing.assert_allclose(effective(x), len(x) * (1 - phi) / (1 + phi), rtol=0.25)
+
+
+def test_shuffled_rows_count_in_full():
+    x = series(0.95)
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    np.testing.assert_allclose(effective(x[order]), len(x), rtol=0.05)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(0, 300), max_size=5).map(sorted), st.floats(-1e3, 1e3), st.floats(0.1, 100))
+def test_batches_shift_and_scale_make_no_difference(cuts, shift, scale):
+    x = series(0.8, n=300)
+    np.testing.assert_allclose(effective(shift + scale * x, *cuts), effective(x), rtol=1e-6)
+
+
+def test_constant_columns_and_few_rows():
+    assert effective(torch.ones(50, 2)).tolist() == [50.0, 50.0]
+    assert effective(torch.ones(1, 2)).tolist() == [1.0, 1.0]
+    assert effective(torch.ones(0, 2)).tolist() == [0.0, 0.0]
+    assert effective(torch.arange(1000.0).reshape(-1, 1)).tolist() == [1.0]  # a trend is one row
+
+
+def test_a_card_holds_them():
+    x = series(0.9, n=2000).float()
+    head = ki.KANHead(4, 1, domain=(-5, 5))
+    card = range_card(head, x, progress=False)
+    np.testing.assert_allclose(card.raw.effective, effective(x), rtol=1e-5)
+    assert RangeCard.of(ki.trace(head, x, progress=False)).raw.effective.tolist() == [2000.0] * 4
