@@ -28,16 +28,19 @@ _HOMES = {
     "KanInterpError": "kaninterp.core",
     "PrunePlan": "kaninterp.core",
     "PruneReport": "kaninterp.pruning",
+    "RangeMonitor": "kaninterp.measure",
     "Report": "kaninterp.render",
     "ScoreRule": "kaninterp.analysis",
     "Sparsity": "kaninterp.training",
     "Trace": "kaninterp.core",
     "analyze": "kaninterp.analysis",
     "attribute": "kaninterp.measure",
+    "check": "kaninterp.workflows",
     "fit": "kaninterp.training",
     "load_head": "kaninterp.nn",
     "probe": "kaninterp.measure",
     "prune": "kaninterp.pruning",
+    "range_card": "kaninterp.measure",
     "report": "kaninterp.workflows",
     "save_head": "kaninterp.nn",
     "to_graph": "kaninterp.analysis",
@@ -56,6 +59,7 @@ __all__ = [
     "KanInterpError",
     "PrunePlan",
     "PruneReport",
+    "RangeMonitor",
     "Report",
     "ScoreRule",
     "Sparsity",
@@ -63,10 +67,12 @@ __all__ = [
     "__version__",
     "analyze",
     "attribute",
+    "check",
     "fit",
     "load_head",
     "probe",
     "prune",
+    "range_card",
     "report",
     "save_head",
     "to_graph",
@@ -80,12 +86,12 @@ if TYPE_CHECKING:
     from kaninterp.core import EdgeMask, KanInterpError, PrunePlan, Trace
     from kaninterp.data import windows
     from kaninterp.estimators import KANSelector
-    from kaninterp.measure import attribute, probe, trace
+    from kaninterp.measure import RangeMonitor, attribute, probe, range_card, trace
     from kaninterp.nn import Hybrid, KANHead, KANLayer, load_head, save_head
     from kaninterp.pruning import PruneReport, prune
     from kaninterp.render import Report
     from kaninterp.training import Sparsity, fit
-    from kaninterp.workflows import report
+    from kaninterp.workflows import check, report
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,182 @@
+"""What a check of new data against a range card finds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kaninterp.core.findings import Finding, Severity
+from kaninterp.core.range_card import RangeCard
+from kaninterp.core.trace import LayerTrace, Trace
+from kaninterp.core.watch import Exit, RangeWatch, WatchedColumns, WatchedLayer
+
+from .exceedance import exceedance
+from .wording import counted, listed, number, percent
+
+__all__ = ["BLIND", "check_findings", "check_names", "watch_of"]
+
+LEAST = 0.01
+"""Share of values outside the card's range below which a column is not named, however sure it is."""
+
+ALPHA = 0.01
+"""Chance that data of the same law, or of the same autocorrelation, have any column or layer named (Bonferroni)."""
+
+BAD = 0.5
+"""Share outside from which most of what a column or node brings was never seen."""
+
+BLIND = (
+    "Ranges do not show what happens inside them: a column cut to part of its range, columns that no longer go "
+    "together, or a target that follows them in another way. Compare the loss for that."
+)
+"""What no check of ranges sees; said with every result."""
+
+
+def check_findings(trace: Trace, card: RangeCard, columns: WatchedColumns | None) -> tuple[Finding, ...]:
+    """Columns that left their range or froze, and nodes of every layer that left their domain.
+
+    Parameters
+    ----------
+    trace
+        Of the new data, by the model of the card.
+    card
+        What the model has seen before.
+    columns
+        Raw values outside the card's ranges; None where columns could not be read.
+
+    Notes
+    -----
+    A column is named if more than `LEAST` of its values lie outside the card's range and chance does not explain it
+    (`exceedance`), a node if more than `RISE` of its rows left its domain since, and chance does not explain it. Both
+    count independent rows: a slow series leaves its old range by itself.
+
+    Returns
+    -------
+    tuple of Finding
+        ``section`` is one of `check_names`. Worst first within a check.
+    """
+    ranges = _columns_out(card, columns)
+    now = float(trace.layers[0].inputs.count) if columns is None else float(columns.effective.min(initial=trace.rows))
+    layers = _layers_out(trace, card, now=now, quiet=not ranges)
+    return (*ranges, *_frozen(trace, card), *layers)
+
+
+def check_names(card: RangeCard) -> tuple[tuple[str, str], ...]:
+    """Every check there is: its short name and what it asks."""
+    raw = () if card.raw is None else (
+        ("columns", "raw columns stay in the range of the card"),
+        ("frozen", "raw columns still vary"),
+    )  # fmt: skip
+    layers = ((f"layer-{i + 1}", f"inputs of KAN layer {i + 1} stay in their domain") for i in range(len(card.layers)))
+    return (*raw, *layers)
+
+
+def watch_of(trace: Trace) -> RangeWatch:
+    """The counts of a trace as those of a monitor."""
+    return RangeWatch(fingerprint=trace.card.fingerprint, layers=tuple(_watched(layer) for layer in trace.layers))
+
+
+def _watched(layer: LayerTrace) -> WatchedLayer:
+    outside = layer.ranges.outside
+    return WatchedLayer(
+        rows=layer.inputs.count,
+        below=outside[:, :2].sum(1),
+        above=outside[:, 2:].sum(1),
+        missing=np.zeros(len(outside), np.int64),
+        low=layer.inputs.low,
+        high=layer.inputs.high,
+    )
+
+
+def _columns_out(card: RangeCard, columns: WatchedColumns | None) -> tuple[Finding, ...]:
+    if columns is None or card.raw is None:
+        return ()
+    counts, outside, nodes = columns.counts, columns.counts.outside, card.raw.nodes
+    worst = [
+        int(i)
+        for i in np.argsort(-outside, kind="stable")
+        if outside[i] > LEAST
+        and _not_chance(counts, int(i), float(card.raw.effective[i]), float(columns.effective[i]), len(outside))
+    ]
+    if not worst:
+        return ()
+    told = listed(
+        f"{card.columns[i]} ({percent(float(outside[i]))} outside {number(float(nodes.low[i]))} to "
+        f"{number(float(nodes.high[i]))}, seen {number(float(counts.low[i]))} to {number(float(counts.high[i]))})"
+        for i in worst
+    )
+    return (
+        _finding(
+            "columns",
+            float(outside[worst[0]]),
+            f"{counted(worst, 'column')} of {len(outside)} left the range of the card: "
+            f"{listed(card.columns[i] for i in worst)}.",
+            f"Share of values outside: {told}.",
+            "Look at the source of these columns, their units and their period; predictions on such rows extrapolate.",
+        ),
+    )
+
+
+def _not_chance(counts: WatchedLayer, index: int, before: float, now: float, tests: int) -> bool:
+    """Whether values on one side, or missing ones, are more than chance explains, with two sides for every test."""
+    if counts.missing[index]:
+        return True
+    beyond = max(int(counts.below[index]), int(counts.above[index])) / max(counts.rows, 1) * now
+    return exceedance(before, now, beyond) <= ALPHA / (2 * tests)
+
+
+def _frozen(trace: Trace, card: RangeCard) -> tuple[Finding, ...]:
+    if trace.raw is None or card.raw is None:
+        return ()
+    stuck = np.flatnonzero(trace.raw.nodes.constant & ~card.raw.nodes.constant).tolist()
+    if not stuck:
+        return ()
+    values = listed(f"{card.columns[i]} = {number(float(trace.raw.nodes.low[i]))}" for i in stuck)
+    return (
+        Finding(
+            code="frozen",
+            severity="caution",
+            claim=f"{counted(stuck, 'column')} of {len(card.columns)} no longer vary: "
+            f"{listed(card.columns[i] for i in stuck)}.",
+            evidence=f"One value in all {trace.raw.nodes.count} places: {values}; they varied on the data of the card.",
+            advice="A sensor or a join may be dead; a constant column looks harmless to every range.",
+            section="frozen",
+        ),
+    )
+
+
+def _layers_out(trace: Trace, card: RangeCard, *, now: float, quiet: bool) -> tuple[Finding, ...]:
+    """Findings per layer; ``now``: independent rows; ``quiet``: no raw column shows anything."""
+    found: list[Finding] = []
+    watch = watch_of(trace)
+    exits = watch.exits(card)
+    before = float(card.rows) if card.raw is None else float(card.raw.effective.min(initial=card.rows))
+    tests = sum(len(layer.below) for layer in watch.layers)
+    for layer, table in enumerate(trace.layers):
+        here = [
+            item
+            for item in exits
+            if item.layer == layer
+            and bool(table.edges.alive[:, item.index].any())
+            and _not_chance(watch.layers[layer], item.index, before, now, tests)
+        ]
+        if here:
+            hidden = layer > 0 and quiet and not found
+            found.append(_layer_out(layer, here, table.edges.alive.shape[1], hidden=hidden))
+    return tuple(found)
+
+
+def _layer_out(layer: int, exits: list[Exit], width: int, *, hidden: bool) -> Finding:
+    names = listed(item.name for item in exits)
+    return _finding(
+        f"layer-{layer + 1}",
+        exits[0].outside,
+        f"{counted(exits, 'input node')} of {width} of KAN layer {layer + 1} left the domain more often than on the "
+        f"data of the card: {names}." + (" No column and no earlier layer shows it." if hidden else ""),
+        f"{exits[0]}.",
+        "Outside its domain a spline was never fitted; if the change stays, update the domains and train on.",
+    )
+
+
+def _finding(section: str, worst: float, claim: str, evidence: str, advice: str) -> Finding:
+    severity: Severity = "problem" if worst > BAD else "caution"
+    code = "columns-range" if section == "columns" else "layer-range"
+    return Finding(code=code, severity=severity, claim=claim, evidence=evidence, advice=advice, section=section)

@@ -1,0 +1,6 @@
+"""Whole workflows: measure, conclude, render, in one call."""
+
+from kaninterp.workflows.checking import check
+from kaninterp.workflows.reporting import prune_page, report
+
+__all__ = ["check", "prune_page", "report"]

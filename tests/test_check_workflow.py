@@ -1,0 +1,216 @@
+"""`check`: what left, what froze, what only a hidden layer shows, and what no range shows."""
+
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import kaninterp as ki
+from kaninterp.core import (
+    DataError,
+    FileFormatError,
+    InputTypeError,
+    MissingFileError,
+    NamesError,
+    ShapeError,
+)
+from kaninterp.data import as_batches
+from kaninterp.measure import range_card
+from kaninterp.measure.outside import watch_columns
+from kaninterp.workflows import check
+
+NAMES = tuple(f"x{i}" for i in range(8))
+
+
+def head(columns, seed=0, hidden=(), low=-1.0, high=1.0):
+    return ki.KANHead(columns, 1, hidden, domain=(low, high), generator=torch.Generator().manual_seed(seed))
+
+
+def card_of(model, data, **options):
+    return range_card(model, data, progress=False, **options)
+
+
+def drift_menu(n=2000, seed=0):
+    """P12: 1 and 7 shifted by .5, 2 doubled, 3 truncated, 4 and 5 no longer go together; 0 and 6 as they were."""
+    rng = np.random.default_rng(seed)
+    before, now = (rng.uniform(-1, 1, (n, 8)) for _ in range(2))
+    before[:, 5] = before[:, 4]
+    now[:, 1] += 0.5
+    now[:, 2] *= 2
+    now[:, 3] *= 0.5
+    now[:, 5] = -now[:, 4]
+    now[:, 7] += 0.5
+    return before, now
+
+
+def drifting_windows(n=3000, steps=12, seed=0):
+    """T06: in the last third u1 is tripled, u4 shifted by 4, u5 frozen at 0."""
+    rng = np.random.default_rng(seed)
+    u = rng.uniform(-1, 1, (n + steps, 6))
+    cut = len(u) - n // 3
+    u[cut:, 1] *= 3
+    u[cut:, 4] += 4
+    u[cut:, 5] = 0
+    windows = np.lib.stride_tricks.sliding_window_view(u, steps, axis=0).transpose(0, 2, 1)[-n:]
+    known = n - n // 3
+    return windows[:known], windows[known + steps :]
+
+
+def shares(now, card):
+    return watch_columns(as_batches(now, names=card.columns, dtype=torch.float32), card).counts.outside
+
+
+def named(model, now, card):
+    """How many columns a check names."""
+    texts = [finding.claim for finding in check(model, now, card=card, progress=False).findings]
+    return sum(int(text.split()[0]) for text in texts if "range of the card" in text)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("n", [200, 2000])
+def test_the_drift_menu(n, seed):
+    before, now = drift_menu(n, seed)
+    model = head(8)
+    card = card_of(model, before)
+    exact = [0, 0.25, 0.5, 0, 0, 0, 0, 0.25]
+    outside = shares(now, card)
+    np.testing.assert_allclose(outside, exact, atol=0.035 if n == 2000 else 0.12)  # three standard errors
+    found = check(model, now, card=card, progress=False)
+    ranges = next(finding for finding in found.findings if finding.code == "columns-range")
+    assert ranges.claim.startswith("3 columns of 8 left the range of the card: ")
+    assert {name for name in NAMES if f" {name} (" in ranges.evidence.replace(": ", ":  ")} == {"x1", "x2", "x7"}
+    # truncation, a flipped copula and another concept are invisible to ranges, and it says so
+    assert "cut to part of its range, columns that no longer go together" in str(found)
+
+
+def test_windows_that_drift_through_an_lstm():
+    before, now = drifting_windows()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        backbone = torch.nn.LSTM(6, 8, batch_first=True)
+    model = ki.Hybrid(backbone, head(8))
+    names = [f"u{i}" for i in range(6)]
+    card = card_of(model, before, feature_names=names)
+    np.testing.assert_allclose(shares(now, card), [0, 2 / 3, 0, 0, 1, 0], atol=0.02)
+    found = check(model, now, card=card, feature_names=names, progress=False)
+    assert [finding.code for finding in found.findings] == ["columns-range", "frozen"]  # an LSTM never leaves [-1, 1]
+    assert "u4 and u1" in found.findings[0].claim
+    assert found.findings[0].severity == "problem"
+    assert "u5 = 0" in found.findings[1].evidence
+
+
+def test_a_sum_that_leaves_although_no_input_does():
+    """Inputs keep their ranges; what no longer goes together drives a hidden node out of its domain."""
+    rng = np.random.default_rng(0)
+    a = rng.uniform(-1, 1, 2000)
+    before, now = np.column_stack([a, -a]), np.column_stack([a, a])
+    model = head(2, hidden=(1,))
+    with torch.no_grad():
+        first, second = model.kan_layers
+        first.weight.zero_()
+        first.weight[:, -1] = 3.0  # silu(3) is 2.86: the sum of both reaches far outside, their difference does not
+        second.update(torch.tensor([-1.5]), torch.tensor([2.5]))
+    card = card_of(model, before)
+    assert check(model, before, card=card, progress=False).ok
+    found = check(model, now, card=card, progress=False).findings
+    assert [finding.section for finding in found] == ["layer-2"]
+    assert "No column and no earlier layer shows it." in found[0].claim
+    assert "node 1.0" in found[0].evidence
+
+
+def series(rng, rows, columns=40, phi=0.95):
+    """First-order autoregressions of unit variance."""
+    noise = rng.normal(size=(rows + 200, columns)) * (1 - phi**2) ** 0.5
+    x = np.zeros_like(noise)
+    for t in range(1, len(x)):
+        x[t] = phi * x[t - 1] + noise[t]
+    return x[200:]
+
+
+@pytest.mark.parametrize("n", [50, 200, 1000, 4000, 20_000])
+@pytest.mark.parametrize("phi", [0.0, 0.95])
+def test_series_without_drift_raise_no_alarm(n, phi):
+    """1000 rows before, n now: at most one percent of the columns are named."""
+    rng = np.random.default_rng(n)
+    model, rounds = head(40, low=-6, high=6), 10 if n < 4000 else 3
+    alarms = [named(model, series(rng, n, phi=phi), card_of(model, series(rng, 1000, phi=phi))) for _ in range(rounds)]
+    assert sum(alarms) <= 0.01 * 40 * rounds
+
+
+def test_a_shift_of_two_standard_deviations_is_caught_at_200_rows():
+    rng = np.random.default_rng(0)
+    model = head(40, low=-6, high=6)
+    caught = [
+        named(model, rng.normal(size=(200, 40)) + 2, card_of(model, rng.normal(size=(1000, 40)))) for _ in range(5)
+    ]
+    assert sum(caught) >= 0.9 * 40 * 5
+
+
+def test_columns_of_a_table_are_found_by_name():
+    before, now = drift_menu(300)
+    model = head(8)
+    card = card_of(model, pd.DataFrame(before, columns=NAMES))
+    table = pd.DataFrame(now, columns=NAMES)
+    ordered = check(model, table, card=card, progress=False)
+    mixed = table[list(NAMES)[::-1]].assign(station=1.0, y=0.5)
+    assert check(model, mixed, card=card, target="y", progress=False).findings == ordered.findings
+    assert check(model, mixed, card=card, progress=False).findings == ordered.findings
+
+
+def test_the_forms_of_the_result(tmp_path):
+    before, now = drift_menu(300)
+    model = head(8)
+    names = ["<b>", 'a"', "x\x00y", *NAMES[3:]]
+    card = card_of(model, before, feature_names=names)
+    card.save(tmp_path / "card.json")
+    found = check(model, now, card=tmp_path / "card.json", feature_names=names, progress=False)
+    assert not found.ok
+    assert check(model, before, card=card, feature_names=names, progress=False).ok
+    body = json.loads(found.to_json())
+    assert (body["format"], body["ok"], body["rows"]) == ("kaninterp-check", False, 300)
+    assert [entry["name"] for entry in body["checks"]] == ["columns", "frozen", "layer-1"]
+    suite = ElementTree.fromstring(found.to_junit())
+    assert (suite.get("tests"), suite.get("failures")) == ("3", "2")
+    assert suite.find("testcase/failure").get("type") == "columns-range"
+    text = str(found)
+    assert text.splitlines()[1].startswith("▲ raw columns stay in the range of the card")
+    assert "✓ raw columns still vary" in text
+
+
+def test_the_model_stays_as_it_was():
+    before, now = drift_menu(100)
+    model = head(8).train()
+    card = card_of(model, before)
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    check(model, now, card=card, progress=False)
+    assert model.training
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+
+
+def test_bad_input_says_what_to_do(tmp_path):
+    before, now = drift_menu(100)
+    model = head(8)
+    table = pd.DataFrame(before, columns=NAMES)
+    card = card_of(model, table)
+    with pytest.raises(NamesError, match=r"1 of the card's 8 columns are missing: \['x3'\]"):
+        check(model, table.drop(columns="x3"), card=card, progress=False)
+    with pytest.raises(NamesError, match="another order"):
+        check(model, now, feature_names=NAMES[::-1], card=card, progress=False)
+    with pytest.raises(ShapeError, match="another model"):
+        check(head(8, seed=1), table, card=card, progress=False)
+    with pytest.raises(InputTypeError, match="RangeCard"):
+        check(model, table, card=None, progress=False)
+    with pytest.raises(MissingFileError):
+        check(model, table, card=tmp_path / "none.json", progress=False)
+    (tmp_path / "bad.json").write_text("{}")
+    with pytest.raises(FileFormatError):
+        check(model, table, card=tmp_path / "bad.json", progress=False)
+    with pytest.raises((DataError, InputTypeError), match="x2"):
+        check(model, table.assign(x2="text"), card=card, progress=False)
+    with pytest.raises(DataError, match="x2"):
+        check(model, table.assign(x2=np.nan), card=card, progress=False)
