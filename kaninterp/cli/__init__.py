@@ -1,0 +1,5 @@
+"""The command line: ``kaninterp card`` and ``kaninterp check``."""
+
+from .main import main
+
+__all__ = ["main"]
