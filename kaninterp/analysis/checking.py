@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from kaninterp.core.findings import Finding, Severity
-from kaninterp.core.range_card import RangeCard
+from kaninterp.core.range_card import RangeCard, SeenColumns
 from kaninterp.core.trace import LayerTrace, Trace
 from kaninterp.core.watch import Exit, RangeWatch, WatchedColumns, WatchedLayer
 
 from .exceedance import exceedance
-from .wording import counted, listed, number, percent
+from .wording import counted, listed, number, percent, shown
 
 __all__ = ["BLIND", "check_findings", "check_names", "watch_of"]
 
@@ -19,6 +21,9 @@ LEAST = 0.01
 
 ALPHA = 0.01
 """Chance that data of the same law, or of the same autocorrelation, have any column or layer named (Bonferroni)."""
+
+LISTED = 30
+"""Columns whose share is written out."""
 
 BAD = 0.5
 """Share outside from which most of what a column or node brings was never seen."""
@@ -46,7 +51,7 @@ def check_findings(trace: Trace, card: RangeCard, columns: WatchedColumns | None
     -----
     A column is named if more than `LEAST` of its values lie outside the card's range and chance does not explain it
     (`exceedance`), a node if more than `RISE` of its rows left its domain since, and chance does not explain it. Both
-    count independent rows: a slow series leaves its old range by itself.
+    count independent rows, for a slow series leaves its old range by itself; what chance does explain is a note.
 
     Returns
     -------
@@ -89,29 +94,46 @@ def _watched(layer: LayerTrace) -> WatchedLayer:
 def _columns_out(card: RangeCard, columns: WatchedColumns | None) -> tuple[Finding, ...]:
     if columns is None or card.raw is None:
         return ()
-    counts, outside, nodes = columns.counts, columns.counts.outside, card.raw.nodes
-    worst = [
-        int(i)
-        for i in np.argsort(-outside, kind="stable")
-        if outside[i] > LEAST
-        and _not_chance(counts, int(i), float(card.raw.effective[i]), float(columns.effective[i]), len(outside))
-    ]
-    if not worst:
-        return ()
-    told = listed(
-        f"{card.columns[i]} ({percent(float(outside[i]))} outside {number(float(nodes.low[i]))} to "
-        f"{number(float(nodes.high[i]))}, seen {number(float(counts.low[i]))} to {number(float(counts.high[i]))})"
-        for i in worst
-    )
+    outside = columns.counts.outside
+    out = [int(i) for i in np.argsort(-outside, kind="stable") if outside[i] > LEAST]
+    sure = [i for i in out if _sure_of(card.raw, columns, i)]
+    open_ones = [i for i in out if i not in sure]
+    found = []
+    if sure:
+        claim = f"{counted(sure, 'column')} of {len(outside)} left the range of the card: {_names(card, sure)}."
+        advice = "Look at the source, the units and the period of these columns; predictions on such rows extrapolate."
+        evidence = f"Share of values outside: {_told(card.raw, columns, sure)}."
+        found.append(_finding("columns", float(outside[sure[0]]), claim, evidence, advice))
+    if open_ones:
+        claim = (
+            f"{counted(open_ones, 'column')} of {len(outside)} lie outside the range of the card on more than "
+            f"{percent(LEAST)} of the values, as series so slow may by chance: {_names(card, open_ones)}."
+        )
+        advice = (
+            "No proof of a change, but predictions on such rows extrapolate all the same: train on a longer period."
+        )
+        evidence = f"Share of values outside: {_told(card.raw, columns, open_ones)}."
+        found.append(_note("columns", claim, evidence, advice))
+    return tuple(found)
+
+
+def _sure_of(raw: SeenColumns, columns: WatchedColumns, index: int) -> bool:
+    now = float(columns.effective[index])
+    return _not_chance(columns.counts, index, float(raw.effective[index]), now, len(raw.names))
+
+
+def _names(card: RangeCard, columns: list[int]) -> str:
+    return listed(card.columns[i] for i in columns)
+
+
+def _told(raw: SeenColumns, columns: WatchedColumns, which: list[int]) -> str:
+    counts, worst = columns.counts, which[0]
+    shares = listed((f"{shown(raw.names[i])} {percent(float(counts.outside[i]))}" for i in which), LISTED)
+    low, high = (number(float(side[worst])) for side in (raw.nodes.low, raw.nodes.high))
     return (
-        _finding(
-            "columns",
-            float(outside[worst[0]]),
-            f"{counted(worst, 'column')} of {len(outside)} left the range of the card: "
-            f"{listed(card.columns[i] for i in worst)}.",
-            f"Share of values outside: {told}.",
-            "Look at the source of these columns, their units and their period; predictions on such rows extrapolate.",
-        ),
+        f"{shares}. {shown(raw.names[worst])} took {low} to {high} before and {number(float(counts.low[worst]))} to "
+        f"{number(float(counts.high[worst]))} now, worth {number(float(raw.effective[worst]))} and "
+        f"{number(float(columns.effective[worst]))} independent rows"
     )
 
 
@@ -151,29 +173,30 @@ def _layers_out(trace: Trace, card: RangeCard, *, now: float, quiet: bool) -> tu
     before = float(card.rows) if card.raw is None else float(card.raw.effective.min(initial=card.rows))
     tests = sum(len(layer.below) for layer in watch.layers)
     for layer, table in enumerate(trace.layers):
-        here = [
-            item
-            for item in exits
-            if item.layer == layer
-            and bool(table.edges.alive[:, item.index].any())
-            and _not_chance(watch.layers[layer], item.index, before, now, tests)
-        ]
+        here = [x for x in exits if x.layer == layer and bool(table.edges.alive[:, x.index].any())]
+        sure = [x for x in here if _not_chance(watch.layers[layer], x.index, before, now, tests)]
         if here:
             hidden = layer > 0 and quiet and not found
-            found.append(_layer_out(layer, here, table.edges.alive.shape[1], hidden=hidden))
+            found.append(_layer_out(layer, sure or here, table.edges.alive.shape[1], sure=bool(sure), hidden=hidden))
     return tuple(found)
 
 
-def _layer_out(layer: int, exits: list[Exit], width: int, *, hidden: bool) -> Finding:
-    names = listed(item.name for item in exits)
-    return _finding(
-        f"layer-{layer + 1}",
-        exits[0].outside,
+def _layer_out(layer: int, exits: list[Exit], width: int, *, sure: bool, hidden: bool) -> Finding:
+    section, names = f"layer-{layer + 1}", listed(item.name for item in exits)
+    claim = (
         f"{counted(exits, 'input node')} of {width} of KAN layer {layer + 1} left the domain more often than on the "
-        f"data of the card: {names}." + (" No column and no earlier layer shows it." if hidden else ""),
-        f"{exits[0]}.",
-        "Outside its domain a spline was never fitted; if the change stays, update the domains and train on.",
+        f"data of the card{'' if sure else ', as with columns so slow they may by chance'}: {names}."
+        + (" No column and no earlier layer shows it." if hidden else "")
     )
+    advice = "Outside its domain a spline was never fitted; if the change stays, update the domains and train on."
+    if not sure:
+        return _note(section, claim, f"{exits[0]}.", advice)
+    return _finding(section, exits[0].outside, claim, f"{exits[0]}.", advice)
+
+
+def _note(section: str, claim: str, evidence: str, advice: str) -> Finding:
+    found = _finding(section, 0.0, claim, evidence, advice)
+    return replace(found, severity="note")
 
 
 def _finding(section: str, worst: float, claim: str, evidence: str, advice: str) -> Finding:

@@ -26,7 +26,7 @@ class CheckReport:
     Attributes
     ----------
     findings : tuple of Finding
-        Empty where all is well; each names its check in ``section``.
+        Each names its check in ``section``; notes alone are no alarm.
     card : RangeCard
         What the data were held against.
     rows : int
@@ -42,8 +42,8 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found."""
-        return not self.findings
+        """Whether nothing was found but notes."""
+        return not any(_counts(finding) for finding in self.findings)
 
     @property
     def checks(self) -> tuple[tuple[str, str, tuple[Finding, ...]], ...]:
@@ -72,16 +72,15 @@ class CheckReport:
 
     def to_junit(self) -> str:
         """JUnit XML, one test case per check, as CI servers read it."""
-        failed = sum(bool(found) for _, _, found in self.checks)
+        failed = sum(any(map(_counts, found)) for _, _, found in self.checks)
         attributes = {"name": "kaninterp check", "tests": str(len(self.checks)), "failures": str(failed), "errors": "0"}
         suite = ElementTree.Element("testsuite", attributes)
         for name, asks, found in self.checks:
             case = ElementTree.SubElement(suite, "testcase", {"classname": f"kaninterp.{name}", "name": asks})
             for finding in found:
-                failure = ElementTree.SubElement(
-                    case, "failure", {"type": finding.code, "message": NO_XML.sub("\ufffd", finding.claim)}
-                )
-                failure.text = NO_XML.sub("\ufffd", f"{finding.evidence}\n{finding.advice}")
+                told = {"type": finding.code, "message": NO_XML.sub("\ufffd", finding.claim)}
+                failure = ElementTree.SubElement(case, *(("failure", told) if _counts(finding) else ("system-out",)))
+                failure.text = NO_XML.sub("\ufffd", f"{finding.claim}\n{finding.evidence}\n{finding.advice}")
         text: str = ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
         return text + "\n"
 
@@ -92,6 +91,10 @@ class CheckReport:
             for finding in found:
                 lines += [f"    {part}" for part in (finding.claim, finding.evidence, finding.advice)]
         return "\n".join([*lines, BLIND])
+
+
+def _counts(finding: Finding) -> bool:
+    return finding.severity != "note"
 
 
 def _plain(finding: Finding) -> dict[str, str]:
