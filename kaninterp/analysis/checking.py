@@ -47,16 +47,16 @@ def check_findings(trace: Trace, card: RangeCard, columns: WatchedColumns | None
     columns
         Raw values outside the card's ranges; None where columns could not be read.
 
+    Returns
+    -------
+    tuple of Finding
+        ``section`` is one of `check_names`. Worst first within a check.
+
     Notes
     -----
     A column is named if more than `LEAST` of its values lie outside the card's range and chance does not explain it
     (`exceedance`), a node if more than `RISE` of its rows left its domain since, and chance does not explain it. Both
     count independent rows, for a slow series leaves its old range by itself; what chance does explain is a note.
-
-    Returns
-    -------
-    tuple of Finding
-        ``section`` is one of `check_names`. Worst first within a check.
     """
     ranges = _columns_out(card, columns)
     now = float(trace.layers[0].inputs.count) if columns is None else float(columns.effective.min(initial=trace.rows))

@@ -13,7 +13,6 @@ import time
 
 import numpy as np
 import pytest
-import torch
 
 from kaninterp.estimators import KANSelector
 from tests.benchmarks.problems import SEQUENCES, TABLES, score
@@ -23,12 +22,7 @@ SEEDS = range(5)
 SHUFFLES = 20
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def found(problem):
