@@ -245,8 +245,12 @@ def _straight(analysis: Analysis) -> Answer:
             f"{outside} of them because inputs left the grid, where {outside_rule(analysis)}; "
             f"{causes['linear']} were learnt straight inside it."
         )
-    else:
+    elif not causes["under-used"]:
         sentences.append("None of them because inputs left the grid: a line is what was learnt there.")
+    if causes["under-used"]:
+        sentences.append(
+            f"{causes['under-used']} of them bend over their domain, and look straight on the part that the data use."
+        )
     evidence = []
     for layer, ranges in enumerate(analysis.ranges):
         live = analysis.trace.layers[layer].edges.alive.any(0)

@@ -88,13 +88,17 @@ class LayerStraightness:
     ----------
     linear_r2 : ndarray, shape (dst, src)
         Squared correlation of phi_ji(x_i) with x_i; 0 for a constant edge.
+    domain_r2 : ndarray, shape (dst, src)
+        The same for the edge's function over its domain, all values alike (no data); 0 for a constant one.
     cause : tuple of tuple of str, [dst][src]
-        "" (curved), "out-of-domain", "linear" (really), "mixed" (straight, partly out of domain), "constant", "masked".
+        "" (curved), "out-of-domain", "mixed" (straight, partly out of domain), "under-used" (straight where the data
+        lie, bent over its domain), "linear" (over all its domain), "constant", "masked".
     straight : ndarray of bool, shape (dst, src)
         Whether linear_r2 is above the threshold of `kaninterp.analysis.straightness`.
     """
 
     linear_r2: Array
+    domain_r2: Array
     cause: tuple[tuple[str, ...], ...]
     straight: BoolArray
 

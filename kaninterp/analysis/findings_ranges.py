@@ -162,14 +162,14 @@ def straight_edges(analysis: Analysis) -> tuple[Finding, ...]:
     are = "is a straight line" if straight == 1 else "are straight lines"
     claim = f"{straight} of {counted(total, 'live edge')} {are} on this data."
     evidence = (
-        f"Linear R² at least 0.99: {causes['linear']} inside the domain, {causes['mixed']} partly outside it, "
-        f"{causes['out-of-domain']} mostly outside it."
+        f"Linear R² at least 0.99: {causes['linear']} over the whole domain, {causes['under-used']} only on the part "
+        f"of it that the data use, {causes['mixed']} partly outside it, {causes['out-of-domain']} mostly outside it."
     )
-    advice = (
-        "Bring the data back inside the grid first (head.update); only then judge the shapes."
-        if outside
-        else "Nothing to mend: the data lie inside the grid, so a line is what was learnt."
-    )
+    advice = "Nothing to mend: the data lie inside the grid, so a line is what was learnt."
+    if causes["under-used"]:
+        advice = "Move the domains to where the data lie (head.update) and train on: shapes too small for one interval."
+    if outside:
+        advice = "Bring the data back inside the grid first (head.update); only then judge the shapes."
     return (_finding("straight-edges", severity, claim, evidence, advice, section="network"),)
 
 

@@ -44,18 +44,40 @@ def _straightness(layer: LayerTrace, weights: Array, input_m2: Array) -> LayerSt
     r2 = np.clip(r2, 0.0, 1.0)
     straight = r2 >= STRAIGHT_R2
     outside = 1.0 - layer.ranges.zones[:, 0]
+    whole = _over_domain(layer)
+    bent = whole < STRAIGHT_R2
     cause = tuple(
         tuple(
-            _cause(bool(layer.edges.alive[j, i]), bool(varies[j, i]), bool(straight[j, i]), float(outside[i]))
+            _cause(
+                bool(layer.edges.alive[j, i]),
+                bool(varies[j, i]),
+                bool(straight[j, i]),
+                outside=float(outside[i]),
+                bent=bool(bent[j, i]),
+            )
             for i in range(r2.shape[1])
         )
         for j in range(r2.shape[0])
     )
-    r2.flags.writeable = straight.flags.writeable = False
-    return LayerStraightness(linear_r2=r2, cause=cause, straight=straight)
+    r2.flags.writeable = whole.flags.writeable = straight.flags.writeable = False
+    return LayerStraightness(linear_r2=r2, domain_r2=whole, cause=cause, straight=straight)
 
 
-def _cause(alive: bool, varies: bool, straight: bool, outside: float) -> str:
+def _over_domain(layer: LayerTrace) -> Array:
+    """Squared correlation of phi_ji with its argument over the domain, every value alike, from the traced curve."""
+    x, curves, knots = layer.edges.curve_x, layer.edges.curves, layer.ranges.knots
+    slack = 1e-9 * (knots[:, -1:] - knots[:, :1])
+    inside = ((x >= knots[:, :1] - slack) & (x <= knots[:, -1:] + slack)).astype(np.float64)
+    weight = inside / inside.sum(1, keepdims=True)
+    dx = x - (weight * x).sum(1, keepdims=True)
+    dy = curves - (weight * curves).sum(2, keepdims=True)
+    scale = (weight * dy**2).sum(2) * (weight * dx**2).sum(1)
+    shared = (weight * dx * dy).sum(2) ** 2
+    r2: Array = np.clip(np.divide(shared, scale, out=np.zeros(scale.shape), where=scale > 0), 0.0, 1.0)
+    return r2
+
+
+def _cause(alive: bool, varies: bool, straight: bool, *, outside: float, bent: bool) -> str:
     if not alive:
         return "masked"
     if not varies:
@@ -64,4 +86,6 @@ def _cause(alive: bool, varies: bool, straight: bool, outside: float) -> str:
         return ""
     if outside > OUTSIDE_MOSTLY:
         return "out-of-domain"
-    return "mixed" if outside > OUTSIDE_PARTLY else "linear"
+    if outside > OUTSIDE_PARTLY:
+        return "mixed"
+    return "under-used" if bent else "linear"

@@ -92,7 +92,7 @@ def test_straight_edges_and_their_cause():
     net = Net.of([[[lambda x: -x, lambda x: 2 * x]]])
     finding = found(analyze(net.trace(random_inputs(2, 500))), "straight-edges")
     assert finding.claim.startswith("2 of 2 live edges")
-    assert "2 inside the domain" in finding.evidence
+    assert "2 over the whole domain" in finding.evidence
 
 
 def test_constant_columns_and_units():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from kaninterp.analysis import layer_straightness
 from tests.traces import Net, random_inputs
@@ -34,6 +35,18 @@ def test_each_cause_is_told_from_the_others():
     layer = layer_straightness(Net.of([functions], alive=alive, domains=domains).trace(x))[0]
     assert layer.cause == (("linear", "out-of-domain", "mixed", "", "constant", "masked"),)
     assert layer.straight.tolist() == [[True, True, True, False, False, False]]
+
+
+@pytest.mark.parametrize("n", [200, 20_000])
+def test_a_bent_edge_on_a_small_part_of_its_domain_is_no_line(n):
+    """A first layer on LSTM outputs: |h| well below 1 on a grid from -1 to 1."""
+    x = random_inputs(4, n) * [0.1, 1.0, 0.1, 1.0]
+    functions = [[np.exp, np.exp, lambda v: 3 * v, lambda v: 3 * v]]
+    layer = layer_straightness(Net.of([functions], domains=[np.tile([-1.0, 1.0], (4, 1))]).trace(x))[0]
+    assert layer.cause == (("under-used", "", "linear", "linear"),)
+    grid = np.linspace(-1, 1, 2001)
+    np.testing.assert_allclose(layer.domain_r2[0, 0], np.corrcoef(grid, np.exp(grid))[0, 1] ** 2, atol=0.01)
+    np.testing.assert_allclose(layer.domain_r2[0, 2:], 1.0)
 
 
 def test_the_scale_of_an_edge_does_not_count():

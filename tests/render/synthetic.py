@@ -312,7 +312,7 @@ def _straight(layer, rng):
         tuple("masked" if not a else "linear" if r > 0.99 else "" for a, r in zip(row, rs, strict=True))
         for row, rs in zip(layer.edges.alive, r2, strict=True)
     )
-    return LayerStraightness(linear_r2=r2, cause=cause, straight=r2 > 0.99)
+    return LayerStraightness(linear_r2=r2, domain_r2=r2, cause=cause, straight=r2 > 0.99)
 
 
 def _verdicts(ablation):
