@@ -38,7 +38,7 @@ class ProxyChoice:
     why: tuple[str, ...]
 
 
-def proxy_choice(batches: Batches, *, alpha: float, seed: int) -> ProxyChoice:
+def proxy_choice(batches: Batches, *, alpha: float, seed: int, numbers: bool = False) -> ProxyChoice:
     """Ask `kaninterp.selection.select` for every output, and keep what any of them needs.
 
     Parameters
@@ -49,6 +49,8 @@ def proxy_choice(batches: Batches, *, alpha: float, seed: int) -> ProxyChoice:
         As for `select`, shared out among the outputs (Bonferroni).
     seed
         Of the null distributions.
+    numbers
+        Whether whole numbers are numbers and not classes.
 
     Raises
     ------
@@ -67,20 +69,19 @@ def proxy_choice(batches: Batches, *, alpha: float, seed: int) -> ProxyChoice:
     columns = Columns.of(batch, batches.names_per_input)
     x = columns.values(batch).double().cpu().numpy()
     x = x[:, 0] if x.shape[1] == 1 else x
-    answers = _answers(batch.target)
+    answers = _answers(batch.target, numbers=numbers)
     found = [select(x, y, names=columns.names, alpha=alpha / len(answers), seed=seed) for y in answers]
     kept = frozenset(column for selection in found for column in selection.kept)
     return ProxyChoice(names=columns.names, kept=kept, why=tuple(_why(found, i) for i in range(len(columns.names))))
 
 
-def _answers(target: Tensor) -> list[Array]:
-    """The target as columns of numbers: classes as 0 and 1, without the first of two."""
+def _answers(target: Tensor, *, numbers: bool) -> list[Array]:
+    """The target as columns of numbers: one per output; classes as 0 and 1, without the first of two."""
     values = target.detach().cpu().numpy()
-    if target.is_floating_point():
-        table = values.reshape(len(values), -1).astype(np.float64)
-    else:
-        classes = np.unique(values)
-        table = (values.reshape(len(values), 1) == (classes[1:] if len(classes) == 2 else classes)).astype(np.float64)
+    table = values.reshape(len(values), -1).astype(np.float64)
+    if not (numbers or target.is_floating_point()) and table.shape[1] == 1:
+        classes = np.unique(table)
+        table = (table == (classes[1:] if len(classes) == 2 else classes)).astype(np.float64)
     varying = [column for column in table.T if np.ptp(column)]
     if not varying:
         raise DataError("target: it is the same in every training row; a constant target depends on nothing")

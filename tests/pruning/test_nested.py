@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import kaninterp as ki
+from kaninterp.analysis import drop_inputs
 from kaninterp.core.errors import DataError, InputError
 from kaninterp.data import as_batches
 from kaninterp.pruning.proxy import proxy_choice
@@ -126,6 +127,26 @@ def test_classes_are_asked_one_by_one(target, count, monkeypatch):
     found = proxy_choice(as_batches((X, target(X))), alpha=0.05, seed=0)
     assert found.kept == {0}
     assert asked == [({0.0, 1.0}, 0.05 / count)] * count
+
+
+def test_whole_numbers_are_numbers_where_the_loss_says_so():
+    y = (20 * X[:, 0]).round().long()
+    found = proxy_choice(as_batches((X, y)), alpha=0.05, seed=0, numbers=True)
+    assert found.kept == {0}
+    assert not any("output" in why for why in found.why)
+    several = torch.stack([X[:, 0] > 0, X[:, 3] > 0], 1)
+    assert proxy_choice(as_batches((X, several)), alpha=0.05, seed=0).kept == {0, 3}
+
+
+def test_columns_that_were_cut_out_before_do_not_come_back():
+    model = trained(head(), (X, Y))
+    without, _ = ki.prune(model, drop_inputs(ki.trace(model, X, progress=False), ["x1"]))
+    found = nested(without, (X, Y), epochs=2, **QUIET)
+    assert found.model.node_ids[0] == (0,)
+    assert "taken: 1 of 6 columns (x0)" in found.steps[-1].label
+    assert "call for x1, which the given model does not read any more" in found.steps[-1].label
+    noise, _ = ki.prune(model, drop_inputs(ki.trace(model, X, progress=False), ["x0", "x1"]))
+    assert set(nested(noise, (X, Y), epochs=1, **QUIET).model.node_ids[0]) <= {2, 3, 4, 5}
 
 
 def test_several_tables_lie_side_by_side():

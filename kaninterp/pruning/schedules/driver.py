@@ -149,18 +149,20 @@ class Driver:
             (self.columns_read() if read is None else read) & set(plan.dropped_inputs)
         )
 
-    def columns_read(self) -> set[str]:
-        """Names of the raw columns that some module of the working model reads."""
-        flags = self._raw().alive().tolist()
+    def columns_read(self, model: nn.Module | None = None) -> set[str]:
+        """Names of the raw columns that some module of a model reads, the working one unless another is given."""
+        flags = self._raw(model).alive().tolist()
         return {name for name, alive in zip(self.parts.train.names, flags, strict=True) if alive}
 
     def readers(self) -> list[Entry]:
         """The modules of the working model that read raw columns and can be shrunk."""
         return [entry for entry, _ in self._raw().readers]
 
-    def _raw(self) -> RawColumns:
+    def _raw(self, model: nn.Module | None = None) -> RawColumns:
         train = self.parts.train
-        return RawColumns(self.model, train.first, tuple(len(names) for names in train.names_per_input))
+        return RawColumns(
+            self.model if model is None else model, train.first, tuple(len(names) for names in train.names_per_input)
+        )
 
     def carry(self, plan: PrunePlan, label: str) -> None:
         """Carry a plan out as one step."""

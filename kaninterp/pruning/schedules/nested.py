@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from kaninterp.adapters import as_view
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["nested"]
 
+OF_CLASSES = ("cross_entropy", "bce")
 NAMED = 8
 """Columns that a label names at most."""
 
@@ -80,7 +83,7 @@ def nested(
         raise InputError(f"nested: alpha={alpha}; allowed: a chance between 0 and 1, such as 0.05")
     with begin(model, data, {"name": "nested", "epochs": epochs, "alpha": alpha}, **options) as driver:
         witnesses = _hear(driver, alpha, options)
-        tried = [_Tried(frozenset(range(len(witnesses.names))), 0)]
+        tried = [_Tried(witnesses.readable, 0)]
         driver.fine_tune(epochs)
         for kept in witnesses.sets():
             tried.append(_Tried(kept, len(driver.run.steps) + 1))
@@ -105,6 +108,7 @@ class _Witnesses:
     study: Study
     verdicts: tuple[Verdict, ...]
     proxy: ProxyChoice
+    readable: frozenset[int]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -116,8 +120,9 @@ class _Witnesses:
 
     def sets(self) -> Iterator[frozenset[int]]:
         """Smaller and smaller sets of columns, none of them empty."""
-        rows, model, possible = self.proxy.kept, self.said("keep"), self.said("keep", "tentative")
-        last = frozenset(range(len(self.names)))
+        rows = self.proxy.kept & self.readable
+        model, possible = (self.readable & found for found in (self.said("keep"), self.said("keep", "tentative")))
+        last = self.readable
         for kept in (rows | possible, rows | model, rows, rows & possible):
             if kept and kept != last:
                 yield kept
@@ -127,16 +132,27 @@ class _Witnesses:
     def unlearnt(self) -> frozenset[int]:
         """Columns the rows call for and the model does without, with nothing in their place."""
         spared = frozenset(verdict.index for verdict in self.verdicts if verdict.cause == "redundant")
-        return (self.proxy.kept & self.said("drop")) - spared
+        return (self.proxy.kept & self.readable & self.said("drop")) - spared
 
 
 def _hear(driver: Driver, alpha: float, options: Options) -> _Witnesses:
     seed = options.get("seed", 0)
-    proxy = proxy_choice(driver.parts.train, alpha=alpha, seed=seed)
     loss, rows = options.get("loss"), options.get("rows", ROWS)
+    proxy = proxy_choice(driver.parts.train, alpha=alpha, seed=seed, numbers=not (loss is None or loss in OF_CLASSES))
+    read = driver.columns_read(_stirred(driver.model))
+    readable = frozenset(i for i, name in enumerate(proxy.names) if name in read)
     with untouched(driver.model):
         study = Study(driver.model, driver.parts, driver.trace(), loss=loss, rows=rows, seed=seed, path=driver.path)
-        return _Witnesses(study, study.pick_inputs(progress=False).verdicts, proxy)
+        return _Witnesses(study, study.pick_inputs(progress=False).verdicts, proxy, readable)
+
+
+@torch.no_grad()
+def _stirred(model: nn.Module) -> nn.Module:
+    """A copy whose weights are moved a little: it reads what training can reach, and what was cut out stays out."""
+    new = copy.deepcopy(model)
+    for parameter in new.parameters():
+        parameter.add_(1e-3)
+    return new
 
 
 def _cut(driver: Driver, witnesses: _Witnesses, kept: frozenset[int]) -> None:
@@ -184,8 +200,11 @@ def _take(driver: Driver, witnesses: _Witnesses, tried: list[_Tried]) -> None:
     ]
     if number < len(driver.run.steps):
         driver.undo(len(driver.run.steps) - number)
-    late = taken.kept & witnesses.unlearnt
+    late, lost = taken.kept & witnesses.unlearnt, witnesses.proxy.kept - witnesses.readable
     note = f"; the rows call for {_named(witnesses, late)}, which the given model had not learnt" if late else ""
+    note += (
+        f"; the rows call for {_named(witnesses, lost)}, which the given model does not read any more" if lost else ""
+    )
     driver.note(f"taken: {_columns(witnesses, taken.kept)}; held-out loss by columns kept: {', '.join(losses)}{note}")
 
 
