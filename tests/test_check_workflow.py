@@ -165,6 +165,84 @@ def test_a_shift_of_two_standard_deviations_is_caught_at_200_rows():
     assert sum(caught) >= 0.9 * 40 * 5
 
 
+@pytest.mark.parametrize("n", [1, 30, 50, 200])
+def test_nodes_that_were_outside_before_raise_no_alarm_by_chance(n):
+    """A third of normal data lies outside [-1, 1] from the beginning."""
+    rng = np.random.default_rng(n)
+    model = head(4)
+    card = card_of(model, rng.normal(size=(2000, 4)))
+    alarms = [not check(model, rng.normal(size=(n, 4)), card=card, progress=False).ok for _ in range(60)]
+    assert sum(alarms) <= 2
+    assert not check(model, 3 * rng.normal(size=(200, 4)), card=card, progress=False).ok
+
+
+@pytest.mark.parametrize("phi", [0.999, 0.9999])
+def test_series_that_are_one_long_way_raise_no_alarm(phi):
+    rng = np.random.default_rng(0)
+    model = head(5, low=-6, high=6)
+    alarms = 0
+    for _ in range(5):
+        card = card_of(model, series(rng, 8000, columns=5, phi=phi))
+        alarms += named(model, series(rng, 8000, columns=5, phi=phi), card)
+    assert alarms == 0
+
+
+def test_one_slow_column_does_not_hide_what_a_layer_shows():
+    rng = np.random.default_rng(0)
+    a = rng.uniform(-1, 1, 4000)
+    ramp = np.linspace(-1, 1, 4000)
+    model = head(3, hidden=(1,))
+    with torch.no_grad():
+        first, second = model.kan_layers
+        first.weight.zero_()
+        first.weight[:, -1, :2] = 3.0
+        second.update(torch.tensor([-1.5]), torch.tensor([2.5]))
+    card = card_of(model, np.column_stack([a, -a, ramp]))
+    found = check(model, np.column_stack([a, a, ramp]), card=card, progress=False)
+    assert [finding.section for finding in found.findings] == ["layer-2"]
+    assert not found.ok
+
+
+def test_a_rare_flag_that_stands_still_is_no_dead_sensor():
+    rng = np.random.default_rng(0)
+    model = head(2, low=-1, high=2)
+
+    def rows(n):
+        return np.column_stack([rng.uniform(size=n), rng.uniform(size=n) < 0.01]).astype(float)
+
+    card = card_of(model, rows(2000))
+    assert all(check(model, rows(50), card=card, progress=False).ok for _ in range(20))
+    assert check(model, rows(1), card=card, progress=False).ok
+    stuck = check(model, rows(50) * [0, 1] + [0.5, 0], card=card, progress=False)
+    assert "x0 = 0.5" in next(finding.evidence for finding in stuck.findings if finding.code == "frozen")
+
+
+def test_columns_that_the_model_does_not_read_are_nobodys_alarm():
+    from kaninterp.analysis import drop_inputs
+
+    before, now = drift_menu(500)
+    model = head(8)
+    smaller, _ = ki.prune(model, drop_inputs(ki.trace(model, before, progress=False), ["x1", "x2"]))
+    found = check(smaller, now, card=card_of(smaller, before), progress=False)
+    assert found.findings[0].claim == "1 column of 8 left the range of the card: x7."
+
+
+def test_data_without_the_columns_of_the_card_are_refused():
+    model = torch.nn.Sequential(torch.nn.Flatten(), head(16))
+    rows = torch.rand(200, 16, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(DataError, match="the form the card was made from"):
+        check(model, rows.reshape(200, 1, 4, 4), card=card_of(model, rows), progress=False)
+
+
+def test_numbered_and_nested_columns_have_the_names_of_the_card():
+    before, now = drift_menu(300)
+    model = head(8)
+    for columns in (range(8), pd.MultiIndex.from_product([["a", "b"], range(4)])):
+        card = card_of(model, pd.DataFrame(before, columns=columns))
+        found = check(model, pd.DataFrame(now, columns=columns), card=card, progress=False)
+        assert found.findings[0].claim.startswith("3 columns of 8")
+
+
 def test_columns_of_a_table_are_found_by_name():
     before, now = drift_menu(300)
     model = head(8)

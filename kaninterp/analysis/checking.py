@@ -11,7 +11,7 @@ from kaninterp.core.range_card import RangeCard, SeenColumns
 from kaninterp.core.trace import LayerTrace, Trace
 from kaninterp.core.watch import Exit, RangeWatch, WatchedColumns, WatchedLayer
 
-from .exceedance import exceedance
+from .exceedance import exceedance, more_than
 from .wording import counted, listed, number, percent, shown
 
 __all__ = ["BLIND", "check_findings", "check_names", "watch_of"]
@@ -59,9 +59,7 @@ def check_findings(trace: Trace, card: RangeCard, columns: WatchedColumns | None
     count independent rows, for a slow series leaves its old range by itself; what chance does explain is a note.
     """
     ranges = _columns_out(card, columns)
-    now = float(trace.layers[0].inputs.count) if columns is None else float(columns.effective.min(initial=trace.rows))
-    layers = _layers_out(trace, card, now=now, quiet=not ranges)
-    return (*ranges, *_frozen(trace, card), *layers)
+    return (*ranges, *_frozen(trace, card, columns), *_layers_out(trace, card, columns, quiet=not ranges))
 
 
 def check_names(card: RangeCard) -> tuple[tuple[str, str], ...]:
@@ -95,7 +93,7 @@ def _columns_out(card: RangeCard, columns: WatchedColumns | None) -> tuple[Findi
     if columns is None or card.raw is None:
         return ()
     outside = columns.counts.outside
-    out = [int(i) for i in np.argsort(-outside, kind="stable") if outside[i] > LEAST]
+    out = [int(i) for i in np.argsort(-outside, kind="stable") if outside[i] > LEAST and columns.read[i]]
     sure = [i for i in out if _sure_of(card.raw, columns, i)]
     open_ones = [i for i in out if i not in sure]
     found = []
@@ -145,10 +143,13 @@ def _not_chance(counts: WatchedLayer, index: int, before: float, now: float, tes
     return exceedance(before, now, beyond) <= ALPHA / (2 * tests)
 
 
-def _frozen(trace: Trace, card: RangeCard) -> tuple[Finding, ...]:
-    if trace.raw is None or card.raw is None:
+def _frozen(trace: Trace, card: RangeCard, columns: WatchedColumns | None) -> tuple[Finding, ...]:
+    """Columns that took one value although they seldom repeat one: P(n equal rows) = repeats ^ (n - 1)."""
+    if trace.raw is None or card.raw is None or columns is None:
         return ()
-    stuck = np.flatnonzero(trace.raw.nodes.constant & ~card.raw.nodes.constant).tolist()
+    still = trace.raw.nodes.constant & ~card.raw.nodes.constant & columns.read
+    chance = card.raw.repeats ** (columns.steps - 1)
+    stuck = np.flatnonzero(still & (chance <= ALPHA / len(chance))).tolist()
     if not stuck:
         return ()
     values = listed(f"{card.columns[i]} = {number(float(trace.raw.nodes.low[i]))}" for i in stuck)
@@ -156,29 +157,48 @@ def _frozen(trace: Trace, card: RangeCard) -> tuple[Finding, ...]:
         Finding(
             code="frozen",
             severity="caution",
-            claim=f"{counted(stuck, 'column')} of {len(card.columns)} no longer vary: "
-            f"{listed(card.columns[i] for i in stuck)}.",
-            evidence=f"One value in all {trace.raw.nodes.count} places: {values}; they varied on the data of the card.",
+            claim=f"{counted(stuck, 'column')} of {len(card.columns)} no longer vary: {_names(card, stuck)}.",
+            evidence=f"One value in all {columns.steps} rows: {values}; on the data of the card neighbouring rows were "
+            f"equal in {percent(float(card.raw.repeats[stuck].max()))} of cases at most.",
             advice="A sensor or a join may be dead; a constant column looks harmless to every range.",
             section="frozen",
         ),
     )
 
 
-def _layers_out(trace: Trace, card: RangeCard, *, now: float, quiet: bool) -> tuple[Finding, ...]:
-    """Findings per layer; ``now``: independent rows; ``quiet``: no raw column shows anything."""
+def _layers_out(trace: Trace, card: RangeCard, columns: WatchedColumns | None, *, quiet: bool) -> tuple[Finding, ...]:
+    """Findings per layer; ``quiet``: no raw column shows anything."""
     found: list[Finding] = []
     watch = watch_of(trace)
     exits = watch.exits(card)
-    before = float(card.rows) if card.raw is None else float(card.raw.effective.min(initial=card.rows))
     tests = sum(len(layer.below) for layer in watch.layers)
     for layer, table in enumerate(trace.layers):
         here = [x for x in exits if x.layer == layer and bool(table.edges.alive[:, x.index].any())]
-        sure = [x for x in here if _not_chance(watch.layers[layer], x.index, before, now, tests)]
+        sure = [x for x in here if _rise_of(x, watch, card, columns) <= ALPHA / (2 * tests)]
         if here:
             hidden = layer > 0 and quiet and not found
             found.append(_layer_out(layer, sure or here, table.edges.alive.shape[1], sure=bool(sure), hidden=hidden))
     return tuple(found)
+
+
+def _rise_of(item: Exit, watch: RangeWatch, card: RangeCard, columns: WatchedColumns | None) -> float:
+    """Chance of such a rise on its larger side, on independent rows.
+
+    Those of a node that is a raw column are the column's; of any other, the median over the columns the model reads.
+    """
+    now, then = watch.layers[item.layer], card.layers[item.layer].ranges
+    rows, worth = float(card.rows), float(now.rows)
+    if card.raw is not None and columns is not None and columns.read.any():
+        own = card.card.path == "" and item.layer == 0 and item.name in card.columns
+        which = [card.columns.index(item.name)] if own else np.flatnonzero(columns.read)
+        rows, worth = (float(np.median(values[which])) for values in (card.raw.effective, columns.effective))
+    sides = (now.below, then.outside[:, :2].sum(1)), (now.above, then.outside[:, 2:].sum(1))
+    shares = [
+        (float(a[item.index]) / max(now.rows, 1), float(b[item.index] / max(then.count[item.index], 1)))
+        for a, b in sides
+    ]
+    share, before = max(shares, key=lambda pair: pair[0] - pair[1])
+    return more_than(before, share, rows, worth)
 
 
 def _layer_out(layer: int, exits: list[Exit], width: int, *, sure: bool, hidden: bool) -> Finding:

@@ -94,7 +94,7 @@ def grid_states(table: RangeTable, nodes: NodeTable) -> tuple[str, ...]:
             words.append("constant")
         elif outside[i] > OUTSIDE:
             words.append("outside")
-        elif nodes.whole[i] and nodes.high[i] - nodes.low[i] < intervals:
+        elif nodes.whole[i] and nodes.high[i] - nodes.low[i] + 1 < intervals:
             words.append("whole-numbers")
         elif bulk[i] <= STRETCHED and span[i] >= SPREAD:
             words.append("stretched")

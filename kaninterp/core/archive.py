@@ -112,14 +112,20 @@ def load_text(path: str | os.PathLike[str], expected: type[T], classes: tuple[ty
     _check_size(path)
     try:
         skeleton = json.loads(Path(path).read_bytes())
-        arrays: dict[str, np.ndarray[Any, Any]] = {
-            key: np.array(item["values"], dtype=TEXT_DTYPES[item["dtype"]]) for key, item in skeleton["arrays"].items()
-        }
+        arrays = {key: _array(item) for key, item in skeleton["arrays"].items()}
         return _noun(skeleton, arrays, path, expected, classes)
     except FileFormatError:
         raise
     except _DAMAGE as error:
         raise _damaged(path, error) from error
+
+
+def _array(item: Any) -> np.ndarray[Any, Any]:
+    """An array of the type it says, with values that are of it: 0.5 is no whole number."""
+    values, wanted = np.array(item["values"]), np.dtype(TEXT_DTYPES[item["dtype"]])
+    if values.size and values.dtype != wanted and not (wanted.kind == "f" and values.dtype.kind in "fi"):
+        raise TypeError(f"{values.dtype} values for an array of {wanted}")
+    return values.astype(wanted)
 
 
 def _check_size(path: str | os.PathLike[str]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import archive
-from .errors import DataError, InputTypeError, NamesError
+from .errors import DataError, InputTypeError, NamesError, ShapeError
 from .frozen import Array, floats
 from .tables import NodeTable, RangeTable, RawTable
 from .trace import ModelCard, Trace
@@ -38,21 +38,30 @@ class SeenColumns:
         Moments over all rows and lags.
     effective : ndarray, shape (F,)
         Independent rows that would tell as much: rows in the order of time repeat each other.
+    repeats : ndarray, shape (F,)
+        Share of rows that equal the row before: how little it means that a column stands still. 1: not known.
     """
 
     names: tuple[str, ...]
     nodes: NodeTable
     effective: Array
+    repeats: Array
 
     def __post_init__(self) -> None:
         shape = (len(self.names),)
-        object.__setattr__(self, "effective", floats(self.effective, shape, "SeenColumns.effective"))
+        for name in ("effective", "repeats"):
+            object.__setattr__(self, name, floats(getattr(self, name), shape, f"SeenColumns.{name}"))
+        if len(self.nodes.mean) != len(self.names):
+            raise ShapeError(f"SeenColumns: {len(self.names)} names for {len(self.nodes.mean)} columns")
+        if (self.effective < 0).any() or (self.repeats < 0).any() or (self.repeats > 1).any():
+            raise DataError("SeenColumns: numbers of rows are 0 or more, shares from 0 to 1")
 
 
-def _columns(raw: RawTable, effective: Array | None) -> SeenColumns:
-    rows = raw.nodes.count / max(raw.lags, 1)
-    found = np.full(len(raw.names), rows) if effective is None else effective
-    return SeenColumns(names=raw.names, nodes=raw.nodes, effective=found)
+def _columns(raw: RawTable, effective: Array | None, repeats: Array | None) -> SeenColumns:
+    count = len(raw.names)
+    worth = np.full(count, raw.nodes.count / max(raw.lags, 1)) if effective is None else effective
+    again = np.ones(count) if repeats is None else repeats
+    return SeenColumns(names=raw.names, nodes=raw.nodes, effective=worth, repeats=again)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,8 +101,18 @@ class RangeCard:
     rows: int
     data: str
 
+    def __post_init__(self) -> None:
+        found = tuple(len(layer.inputs.mean) for layer in self.layers)
+        knots = tuple(len(layer.ranges.knots) for layer in self.layers)
+        if found != self.card.widths[:-1] or knots != found:
+            raise ShapeError(f"RangeCard: layers of {found} and {knots} nodes for a KAN of widths {self.card.widths}")
+        counts = [layer.ranges.intervals.min(initial=0) for layer in self.layers]
+        counts += [layer.ranges.outside.min(initial=0) for layer in self.layers]
+        if self.rows < 1 or min(counts) < 0:
+            raise DataError("RangeCard: numbers of rows are positive, and counts 0 or more")
+
     @classmethod
-    def of(cls, trace: Trace, *, effective: Array | None = None) -> RangeCard:
+    def of(cls, trace: Trace, *, effective: Array | None = None, repeats: Array | None = None) -> RangeCard:
         """The part of a trace that later data are held against.
 
         Parameters
@@ -101,7 +120,9 @@ class RangeCard:
         trace
             Of the training data.
         effective : ndarray, shape (F,), optional
-            Independent rows, per raw column; None: all rows are. `kaninterp.measure.range_card` measures it.
+            Independent rows, per raw column; None: all rows are.
+        repeats : ndarray, shape (F,), optional
+            Share of rows that equal the row before; None: not known. `kaninterp.range_card` measures both.
 
         Raises
         ------
@@ -113,7 +134,7 @@ class RangeCard:
         return cls(
             card=trace.card,
             layers=tuple(SeenLayer(inputs=layer.inputs, ranges=layer.ranges) for layer in trace.layers),
-            raw=None if trace.raw is None else _columns(trace.raw, effective),
+            raw=None if trace.raw is None else _columns(trace.raw, effective, repeats),
             rows=trace.rows,
             data=trace.data,
         )

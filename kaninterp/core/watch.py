@@ -9,7 +9,7 @@ import numpy as np
 
 from . import archive
 from .errors import ShapeError
-from .frozen import Array, IntArray, floats, integers
+from .frozen import Array, BoolArray, IntArray, floats, integers
 from .range_card import RangeCard
 
 __all__ = ["RISE", "Exit", "RangeWatch", "WatchedColumns", "WatchedLayer"]
@@ -80,10 +80,16 @@ class WatchedColumns:
         Over all rows and lags.
     effective : ndarray, shape (F,)
         Independent rows that would tell as much.
+    steps : int
+        Rows, without their lags.
+    read : ndarray of bool, shape (F,)
+        False for a column that the model does not read: whatever it does, no prediction changes.
     """
 
     counts: WatchedLayer
     effective: Array
+    steps: int
+    read: BoolArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +123,12 @@ class Exit:
 
     def __str__(self) -> str:
         low, high = self.domain
+        seen = (
+            "nothing finite seen" if self.seen[0] > self.seen[1] else f"seen {self.seen[0]:.4g} to {self.seen[1]:.4g}"
+        )
         return (
             f"{self.name}: {self.outside:.1%} of rows outside {low:.4g} to {high:.4g} (mostly {self.side}), "
-            f"{self.before:.1%} on the data of the card; seen {self.seen[0]:.4g} to {self.seen[1]:.4g}"
+            f"{self.before:.1%} on the data of the card; {seen}"
         )
 
 

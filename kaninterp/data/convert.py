@@ -15,7 +15,7 @@ from torch import Tensor
 from kaninterp.core.errors import DataError, InputTypeError, NamesError, ShapeError
 from kaninterp.data.windows import Windows
 
-__all__ = ["Column", "Rows", "as_column", "as_target", "describe", "is_columnar", "pandas_index"]
+__all__ = ["Column", "Rows", "as_column", "as_target", "describe", "is_columnar", "pandas_index", "table_names"]
 
 Rows = Tensor | npt.NDArray[Any]
 
@@ -78,7 +78,7 @@ def as_column(data: object, *, what: str, integers: bool = False) -> Column:
         A table with duplicated column names.
     """
     if isinstance(data, pd.DataFrame):
-        return Column(values=_table_values(data, what), names=_table_names(data, what))
+        return Column(values=_table_values(data, what), names=table_names(data, what))
     if isinstance(data, pd.Series):
         raise ShapeError(f"{what}: a Series has no columns; pass series.to_frame() for a single raw column.")
     if not isinstance(data, Tensor | np.ndarray):
@@ -189,7 +189,8 @@ def _check_table(frame: pd.DataFrame, what: str) -> None:
         )
 
 
-def _table_names(frame: pd.DataFrame, what: str) -> tuple[str, ...]:
+def table_names(frame: pd.DataFrame, what: str) -> tuple[str, ...]:
+    """Names of the columns as text, parts of a hierarchy joined by dots."""
     labels: list[object] = list(frame.columns)
     names = tuple(".".join(str(part) for part in label) if isinstance(label, tuple) else str(label) for label in labels)
     twice = sorted(name for name, count in Counter(names).items() if count > 1)

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kaninterp.core.errors import DataError
+from kaninterp.core.frozen import BoolArray
 from kaninterp.core.range_card import RangeCard
 from kaninterp.core.watch import WatchedColumns, WatchedLayer
 from kaninterp.data import Batches
@@ -68,16 +70,35 @@ class OutsideCounts:
         )
 
 
-def watch_columns(batches: Batches, card: RangeCard) -> WatchedColumns | None:
-    """Count the values of raw columns, all lags, outside what the card has seen; None where columns cannot be read."""
-    if card.raw is None or not Columns.readable(batches.first):
+def watch_columns(batches: Batches, card: RangeCard, read: BoolArray | None = None) -> WatchedColumns | None:
+    """Count the values of raw columns, all lags, outside what the card has seen; None for a card without columns.
+
+    Parameters
+    ----------
+    read : ndarray of bool, shape (F,), optional
+        Which columns the model reads; None: all.
+
+    Raises
+    ------
+    DataError
+        The card has columns, and the data cannot be read as such.
+    """
+    if card.raw is None:
         return None
+    if not Columns.readable(batches.first):
+        shapes = ", ".join(str(tuple(x.shape)) for x in batches.first.inputs)
+        raise DataError(
+            f"{batches.kind}: the card has the columns {list(card.columns)[:8]}, inputs of shape {shapes} have "
+            "none; give the data in the form the card was made from"
+        )
     columns = Columns.of(batches.first, batches.names_per_input)
     counts = OutsideCounts(torch.as_tensor(np.stack([card.raw.nodes.low, card.raw.nodes.high])))
-    persistence = Persistence(len(columns.names))
+    persistence, steps = Persistence(len(columns.names)), 0
     for batch in batches:
         values = columns.values(batch).cpu()
         if len(values):
             counts.add(values.reshape(-1, values.shape[-1]))
             persistence.add(values[:, -1])
-    return WatchedColumns(counts=counts.layer(), effective=persistence.effective)
+            steps += len(values)
+    every = np.ones(len(columns.names), bool) if read is None else read
+    return WatchedColumns(counts=counts.layer(), effective=persistence.effective, steps=steps, read=every)

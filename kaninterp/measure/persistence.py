@@ -11,7 +11,7 @@ from kaninterp.core.frozen import Array
 __all__ = ["Persistence"]
 
 MOST = 0.999
-"""Correlation of neighbours above which it is not told from 1: a thousand rows are then worth half of one."""
+"""Correlation of neighbours from which it is not told from 1: the series is one long way, and worth one row."""
 
 
 class Persistence:
@@ -32,7 +32,7 @@ class Persistence:
 
     def __init__(self, columns: int) -> None:
         self._nodes = NodeTable.of(np.zeros((0, columns)))
-        self._jumps = np.zeros(columns)
+        self._jumps, self._same = np.zeros(columns), np.zeros(columns)
         self._last: Array | None = None
 
     def add(self, rows: Tensor) -> None:
@@ -41,7 +41,9 @@ class Persistence:
         if not len(values):
             return
         series = values if self._last is None else np.concatenate([self._last, values])
-        self._jumps += np.square(np.diff(series, axis=0)).sum(0)
+        steps = np.diff(series, axis=0)
+        self._jumps += np.square(steps).sum(0)
+        self._same += (steps == 0).sum(0)
         self._nodes = self._nodes.merge(NodeTable.of(values))
         self._last = values[-1:]
 
@@ -53,6 +55,12 @@ class Persistence:
             return np.full(len(self._jumps), float(n))
         variance = np.square(self._nodes.std)
         share = np.divide(self._jumps / (n - 1), 2 * variance, out=np.ones(len(variance)), where=variance > 0)
-        r = np.clip(1.0 - share, 0.0, MOST)
-        found: Array = np.maximum(n * (1 - r) / (1 + r), 1.0)
+        r = np.clip(1.0 - share, 0.0, 1.0)
+        found: Array = np.where(r < MOST, np.maximum(n * (1 - r) / (1 + r), 1.0), 1.0)
         return found
+
+    @property
+    def repeats(self) -> Array:
+        """Share of rows that equal the row before, (columns,); 1 where there is no pair."""
+        pairs = self._nodes.count - 1
+        return self._same / pairs if pairs > 0 else np.ones(len(self._same))

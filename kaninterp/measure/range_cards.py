@@ -55,4 +55,4 @@ def range_card(
     persistence = Persistence(len(columns.names))
     for batch in batches:
         persistence.add(columns.values(batch)[:, -1])
-    return RangeCard.of(seen, effective=persistence.effective)
+    return RangeCard.of(seen, effective=persistence.effective, repeats=persistence.repeats)

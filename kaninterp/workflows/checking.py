@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from torch import nn
 
@@ -13,11 +14,15 @@ from kaninterp.adapters import as_view
 from kaninterp.analysis.checking import check_findings
 from kaninterp.core import RangeCard
 from kaninterp.core.errors import NamesError
+from kaninterp.core.frozen import BoolArray
+from kaninterp.data import Batches
+from kaninterp.data.convert import table_names
 from kaninterp.measure import trace
 from kaninterp.measure.host import Columns
 from kaninterp.measure.outside import watch_columns
 from kaninterp.measure.tracing import card_of, prepared
 from kaninterp.render import CheckReport
+from kaninterp.training.sparsity import RawColumns
 
 __all__ = ["check"]
 
@@ -42,7 +47,8 @@ def check(
     model : nn.Module
         The model of the card; left bit-identical.
     data
-        In any form that `trace` takes. Columns of a DataFrame are found by name, in whatever order and beside others.
+        In any form that `trace` takes. Columns of a lone DataFrame are found by name, in whatever order and
+        beside others; of a pair (DataFrame, y) they must come in the order of the card.
     card : RangeCard or path
         Of the data the model was trained on.
     target
@@ -94,21 +100,32 @@ def check(
     batches.again()
     if Columns.readable(batches.first):
         card.check_columns(Columns.of(batches.first, batches.names_per_input).names)
-    columns = watch_columns(batches, card)
+    columns = watch_columns(batches, card, _read(model, batches))
     seen = trace(model, batches, path=path, progress=progress)
     return CheckReport(findings=check_findings(seen, card, columns), card=card, rows=seen.rows, data=seen.data)
+
+
+def _read(model: nn.Module, batches: Batches) -> BoolArray:
+    """Which raw columns the model reads."""
+    widths = tuple(len(names) for names in batches.names_per_input)
+    flags: BoolArray = RawColumns(model, batches.first, widths).alive().numpy()
+    places = Columns.of(batches.first, batches.names_per_input).places if Columns.readable(batches.first) else ()
+    starts = np.cumsum([0, *widths])
+    return flags[[starts[which] + position for which, position in places]]
 
 
 def _by_name(frame: pd.DataFrame, card: RangeCard, target: Any) -> pd.DataFrame:
     """The card's columns in its order, and the target."""
     if not card.columns:
         return frame
-    missing = [name for name in card.columns if name not in frame.columns]
+    names = table_names(frame, "data")
+    missing = [name for name in card.columns if name not in names]
     if missing:
         raise NamesError(
             f"data: {len(missing)} of the card's {len(card.columns)} columns are missing: {missing[:SHOWN]}; the data "
-            f"have {[str(name) for name in frame.columns[:SHOWN]]}"
+            f"have {list(names[:SHOWN])}"
         )
     targets = [target] if isinstance(target, str) else list(target) if isinstance(target, list | tuple) else []
-    result: pd.DataFrame = frame[[*card.columns, *(name for name in targets if name in frame.columns)]]
+    wanted = [*card.columns, *(name for name in targets if name in names and name not in card.columns)]
+    result: pd.DataFrame = frame.iloc[:, [names.index(name) for name in wanted]]
     return result

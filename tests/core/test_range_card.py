@@ -131,6 +131,35 @@ def test_files_that_are_none_of_ours_are_refused(card, tmp_path):
             RangeCard.load(tmp_path / f"{what}.json")
 
 
+def edited(text, **changes):
+    """The JSON of a card with other fields of its outermost noun."""
+    new = json.loads(json.dumps(text))
+    for name, change in changes.items():
+        new["noun"]["fields"][name] = change(new["noun"]["fields"][name])
+    return new
+
+
+def test_edited_cards_are_refused(card, tmp_path):
+    card.save(tmp_path / "card.json")
+    text = json.loads((tmp_path / "card.json").read_text())
+    whole = next(key for key, array in text["arrays"].items() if array["dtype"] == "int64")
+    halves = json.loads(json.dumps(text))
+    halves["arrays"][whole]["values"] = [[0.5 for _ in row] for row in halves["arrays"][whole]["values"]]
+    negative = json.loads(json.dumps(text))
+    negative["arrays"][whole]["values"] = [[-1 for _ in row] for row in negative["arrays"][whole]["values"]]
+    cases = {
+        "layer gone": edited(text, layers=lambda layers: {"tuple": layers["tuple"][:1]}),
+        "reversed": edited(text, layers=lambda layers: {"tuple": layers["tuple"][::-1]}),
+        "rows": edited(text, rows=lambda _: {"value": -5}),
+        "halves": halves,
+        "negative": negative,
+    }
+    for what, case in cases.items():
+        (tmp_path / f"{what}.json").write_text(json.dumps(case))
+        with pytest.raises(FileFormatError, match=what):
+            RangeCard.load(tmp_path / f"{what}.json")
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_a_changed_file_fails_or_is_still_a_card(tmp_path_factory, data):

@@ -52,7 +52,15 @@ def test_constant_columns_and_few_rows():
     assert effective(torch.ones(50, 2)).tolist() == [50.0, 50.0]
     assert effective(torch.ones(1, 2)).tolist() == [1.0, 1.0]
     assert effective(torch.ones(0, 2)).tolist() == [0.0, 0.0]
+    assert Persistence(1).repeats.tolist() == [1.0]
     assert effective(torch.arange(1000.0).reshape(-1, 1)).tolist() == [1.0]  # a trend is one row
+
+
+def test_neighbours_that_are_equal():
+    found = Persistence(2)
+    for part in torch.tensor([[0.0, 1.0], [0.0, 2.0], [0.0, 3.0], [1.0, 3.0]]).split(2):
+        found.add(part)
+    assert found.repeats.tolist() == [2 / 3, 1 / 3]
 
 
 def test_a_card_holds_them():
