@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,11 @@ def model_of(text: str) -> nn.Module:
         sys.path.insert(0, "")
     try:
         found: Any = getattr(importlib.import_module(place), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"model: {text!r} is no file, and cannot be imported ({error})") from error
-    model = found if isinstance(found, nn.Module) or not callable(found) else found()
+        model = found if isinstance(found, nn.Module) or not callable(found) else found()
+    except (Exception, SystemExit) as error:  # the caller's code may fail in any way, and even leave
+        raise InputError(
+            f"model: {text!r} is no file, and cannot be made from code ({type(error).__name__}: {error})"
+        ) from error
     if not isinstance(model, nn.Module):
         raise InputTypeError(f"model: {text!r} gives a {type(model).__name__}; expected a torch.nn.Module")
     return model
@@ -63,10 +66,16 @@ def data_of(text: str) -> Any:
         raise MissingFileError(f"data: there is no file {text!r}; give a .csv or .npy file")
     try:
         if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False)
+            return _array(np.load(path, allow_pickle=False))
         table = pd.read_csv(path)
-    except (ValueError, UnicodeDecodeError, OSError, EOFError) as error:  # pandas' errors are ValueErrors
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:  # pandas' errors are ValueErrors
         raise FileFormatError(f"data: {text!r} cannot be read as {path.suffix or '.csv'} ({error})") from error
     if table.empty:
         raise DataError(f"data: {text!r} holds no rows")
     return table
+
+
+def _array(found: object) -> Any:
+    if not isinstance(found, np.ndarray):
+        raise ValueError(f"it holds a {type(found).__name__} and no array")
+    return found

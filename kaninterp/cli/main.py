@@ -70,10 +70,21 @@ def _check(asked: argparse.Namespace) -> int:
     written = {"text": lambda: f"{found}\n", "json": lambda: f"{found.to_json()}\n", "junit": found.to_junit}
     text = written[asked.format]()
     if asked.out is None:
-        sys.stdout.write(text)
+        _show(text)
     else:
         write_atomically(Path(asked.out), text.encode("utf-8"))
     return FINE if found.ok else FINDINGS
+
+
+def _show(text: str) -> None:
+    """Write UTF-8 whatever the terminal is said to speak: marks and names need it, and XML says so of itself."""
+    bare = getattr(sys.stdout, "buffer", None)
+    if bare is None:  # a stand-in for standard output
+        sys.stdout.write(text)
+        return
+    sys.stdout.flush()
+    bare.write(text.encode("utf-8"))
+    bare.flush()
 
 
 def _card(asked: argparse.Namespace) -> int:
@@ -86,4 +97,4 @@ def _card(asked: argparse.Namespace) -> int:
 
 
 def _names(asked: argparse.Namespace) -> list[str] | None:
-    return None if asked.columns is None else asked.columns.split(",")
+    return None if asked.columns is None else [name.strip() for name in asked.columns.split(",")]

@@ -68,9 +68,10 @@ class RangeMonitor:
 
     Notes
     -----
-    Every forward pass counts, in training and eval mode, from any thread, passes of `trace` included. Rows wait in a
-    buffer of up to 16,384 before they are counted. A copy of the model is not watched. `close` the monitor before you
-    pickle the model. In several processes each has a monitor of its own, and
+    Every forward pass counts, in training and eval mode, from any thread: passes of `trace`, and the second one of an
+    activation checkpoint, too; those of the callback do not. Rows wait in a buffer of up to 16,384 before they are
+    counted. A copy of the model is not watched, and domains are those of the card: after `head.update()` make a new
+    one. `close` the monitor before you pickle the model. In several processes each has a monitor of its own, and
     `RangeWatch.merge` puts their counts together.
 
     Examples
@@ -112,11 +113,14 @@ class RangeMonitor:
         self._lock = threading.RLock()
         self._counters = [_Counter(layer.ranges.knots[:, [0, -1]]) for layer in card.layers]
         self._stopped = False
+        self._passes, self._local = count(), threading.local()
+        me = weakref.ref(self)
         self._handles = [
-            module.register_forward_pre_hook(self._hook(depth, weakref.ref(module)))
+            module.register_forward_pre_hook(_hook(me, depth, weakref.ref(module)))
             for depth, module in enumerate(modules)
             if module is not None
         ]
+        weakref.finalize(self, _remove, self._handles)
 
     @property
     def seen(self) -> RangeWatch:
@@ -136,8 +140,7 @@ class RangeMonitor:
 
     def close(self) -> None:
         """Take the hooks off the model; the counts stay."""
-        for handle in self._handles:
-            handle.remove()
+        _remove(self._handles)
 
     def __enter__(self) -> RangeMonitor:
         return self
@@ -151,35 +154,62 @@ class RangeMonitor:
         failure = f", failed: {self.failure!r}" if self.failure is not None else ""
         return f"RangeMonitor({self.seen!r}{failure})"
 
-    def _hook(self, depth: int, watched: weakref.ref[nn.Module]) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        counter, last = self._counters[depth], depth == len(self._counters) - 1
-        every, passes = self._every, count()
+    def _note(self, depth: int, x: Tensor) -> None:
+        """Remember the input of one layer; with that of the last one, count the pass: all of its layers or none.
 
-        def note(module: nn.Module, args: tuple[Any, ...]) -> None:
-            if self._stopped or module is not watched():  # a copy of the model has copies of its hooks
-                return
-            if next(passes) % every:
-                return
-            try:
-                with self._lock:
-                    counter.take(args[0])
-                if last and self._window is not None:
-                    self._turn_window(self._window)
-            except Exception as error:  # kept, and shown by repr: a monitor must not stop what it watches
-                self.failure, self._stopped = error, True
-
-        return note
-
-    def _turn_window(self, window: int) -> None:
+        Passes of other threads are told apart; those of a callback do not count.
+        """
+        local = self._local
+        if not depth:
+            local.inputs = None if self._stopped or next(self._passes) % self._every else []
+        inputs: list[Tensor] | None = getattr(local, "inputs", None)
+        if inputs is None or len(inputs) != depth or getattr(local, "busy", False):
+            return
+        inputs.append(x)
+        if len(inputs) < len(self._counters):
+            return
+        local.inputs, full = None, None
         with self._lock:
-            if self._counters[-1].rows < window:
-                return
-            self.last = full = self.reset()
-        if self._callback is not None:
-            try:
-                self._callback(full)
-            except Exception as error:  # the counting goes on
-                self.failure = error
+            for counter, values in zip(self._counters, inputs, strict=True):
+                counter.take(values)
+            if self._window is not None and self._counters[0].rows >= self._window:
+                self.last = full = self.reset()
+        if full is not None and self._callback is not None:
+            self._call_back(self._callback, full)
+
+    def _call_back(self, callback: Callback, full: RangeWatch) -> None:
+        self._local.busy = True
+        try:
+            callback(full)
+        except Exception as error:  # the counting goes on
+            self.failure = error
+        finally:
+            self._local.busy = False
+
+    def _fail(self, error: Exception) -> None:
+        self.failure, self._stopped = error, True
+
+
+def _hook(
+    monitor: weakref.ref[RangeMonitor], depth: int, watched: weakref.ref[nn.Module]
+) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+    """A hook that keeps neither the monitor nor the model alive."""
+
+    def note(module: nn.Module, args: tuple[Any, ...]) -> None:
+        found = monitor()
+        if found is None or module is not watched():  # a copy of the model has copies of its hooks
+            return
+        try:
+            found._note(depth, args[0])
+        except Exception as error:  # kept, and shown by repr: a monitor must not stop what it watches
+            found._fail(error)
+
+    return note
+
+
+def _remove(handles: list[Any]) -> None:
+    for handle in handles:
+        handle.remove()
 
 
 def _positive(value: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from xml.etree import ElementTree
@@ -66,7 +67,7 @@ def test_drift_is_found_and_said(place, capsys):
 def test_a_model_from_code_and_windows(place, capsys):
     model = "our_models:forecaster"
     assert main(["card", model, "windows.npy", "--columns", "a,b", "--out", "w.json"]) == 0
-    assert main(["check", model, "windows.npy", "--columns", "a,b", "--card", "w.json"]) == 0
+    assert main(["check", model, "windows.npy", "--columns", "a, b", "--card", "w.json"]) == 0
     assert main(["check", model, "windows.npy", "--columns", "b,a", "--card", "w.json"]) == 2
     assert "another order" in capsys.readouterr().err
 
@@ -82,7 +83,13 @@ def test_a_model_from_code_and_windows(place, capsys):
         (["check", "head.safetensors", "head.npy", "--card", "card.json"], "cannot be read as .npy"),
         (["check", "head.safetensors", "empty.csv", "--card", "card.json"], "empty.csv"),
         (["check", "before.csv", "before.csv", "--card", "card.json"], "before.csv"),
-        (["check", "no_such_module:x", "before.csv", "--card", "card.json"], "cannot be imported"),
+        (
+            ["check", "no_such_module:x", "before.csv", "--card", "card.json"],
+            "cannot be made from code (ModuleNotFoundError",
+        ),
+        (["check", ".no:x", "before.csv", "--card", "card.json"], "cannot be made from code"),
+        (["check", "leaving:x", "before.csv", "--card", "card.json"], "cannot be made from code (SystemExit"),
+        (["check", "head.safetensors", "zipped.npy", "--card", "card.json"], "cannot be read as .npy"),
         (["check", "our_models:number", "before.csv", "--card", "card.json"], "gives a int"),
         (["check", "our_models:forecaster", "before.csv", "--card", "card.json"], "another model"),
         (["card", "head.safetensors", "before.csv", "--target", "y", "--out", "no/card.json"], "does not exist"),
@@ -91,6 +98,9 @@ def test_a_model_from_code_and_windows(place, capsys):
 def test_what_cannot_be_done_leaves_with_two_and_says_why(place, capsys, arguments, words):
     (place / "head.npy").write_bytes(b"\x93NUMPY but not really")
     (place / "empty.csv").write_text("wind\n")
+    (place / "leaving.py").write_text("import sys\nsys.exit(0)\n")
+    np.savez(place / "zipped", a=np.zeros(3))
+    (place / "zipped.npz").rename(place / "zipped.npy")
     assert main(arguments) == 2
     shown = capsys.readouterr()
     assert words in shown.err
@@ -109,6 +119,18 @@ def test_an_error_of_ours_is_not_taken_for_a_finding(place, capsys, monkeypatch)
     monkeypatch.setattr("kaninterp.workflows.check", lambda *_, **__: 1 / 0)
     assert check() == 2
     assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_terminal_that_speaks_no_utf8_gets_it_all_the_same(place):
+    command = ["check", "head.safetensors", "before.csv", "--card", "card.json", "--target", "y"]
+    done = subprocess.run(
+        [sys.executable, "-m", "kaninterp", *command],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "✓ raw columns still vary" in done.stdout.decode("utf-8")
 
 
 def test_it_runs_as_a_module_and_starts_without_torch(place):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import threading
 
 import numpy as np
@@ -159,6 +160,53 @@ def test_threads_lose_no_row(model, card):
         thread.join()
     monitor.close()
     assert [layer.rows for layer in monitor.seen.layers] == [800, 800]
+
+
+def test_windows_of_several_threads_hold_whole_passes():
+    head = ki.KANHead(3, 1, (4, 4), domain=(-1, 1), generator=torch.Generator().manual_seed(0))
+    card = ki.range_card(head, torch.zeros(5, 3), progress=False)
+    called = []
+    monitor = RangeMonitor(head, card, window=50, callback=called.append, every=2)
+
+    def serve():
+        with torch.no_grad():
+            for _ in range(150):
+                head(torch.zeros(7, 3))
+
+    threads = [threading.Thread(target=serve) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    monitor.close()
+    assert all(len({layer.rows for layer in watch.layers}) == 1 for watch in [*called, monitor.seen])
+    assert sum(watch.rows for watch in called) + monitor.seen.rows == 6 * 150 * 7 / 2
+
+
+def test_a_callback_may_run_the_model(model, card):
+    seen = []
+    monitor = RangeMonitor(model, card, window=10, callback=lambda watch: seen.append((watch.rows, model(windows(50)))))
+    model(windows(20))
+    assert [rows for rows, _ in seen] == [20]
+    assert monitor.failure is None
+    assert monitor.seen.rows == 0
+
+
+def test_a_monitor_that_nobody_holds_is_gone(model, card):
+    RangeMonitor(model, card)
+    gc.collect()
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_pass_that_fails_on_the_way_is_forgotten(card, model):
+    with RangeMonitor(model, card) as monitor:
+        layer = model.head.kan_layers[0]
+        handle = layer.register_forward_hook(lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            model(windows(4))
+        handle.remove()
+        model(windows(3))
+        assert [layer.rows for layer in monitor.seen.layers] == [3, 3]
 
 
 def test_a_copy_of_the_model_is_not_watched(model, card):
