@@ -167,7 +167,7 @@ def straight_edges(analysis: Analysis) -> tuple[Finding, ...]:
     )
     advice = "Nothing to mend: the data lie inside the grid, so a line is what was learnt."
     if causes["under-used"]:
-        advice = "Move the domains to where the data lie (head.update) and train on: shapes too small for one interval."
+        advice = "Move the domains to where the data lie (head.update) and train on: a smaller grid shows finer shapes."
     if outside:
         advice = "Bring the data back inside the grid first (head.update); only then judge the shapes."
     return (_finding("straight-edges", severity, claim, evidence, advice, section="network"),)

@@ -17,7 +17,7 @@ __all__ = ["ranges_section"]
 MAX_ROWS = 160
 """Rows are about 1 kB each."""
 HARMLESS = 0.95
-"""A layer whose nodes all have at least this share of rows inside starts closed: nothing to see there."""
+"""A layer whose nodes all have this share of rows inside, and use their grids, starts closed: nothing to see there."""
 FULL = 1 - 1e-12
 GRID_WORDS = {
     "": "in use",
@@ -66,7 +66,7 @@ def _table(material: Material, layer: int) -> Table:
         caption=f"Where the inputs of KAN layer {layer + 1} fell on its grid, furthest outside first",
         columns=("Node", "Grid", "Zones", "#Trained", *compared, *USE),
         rows=rows,
-        folded=bool((ranges.trained >= HARMLESS).all()),
+        folded=bool((ranges.trained >= HARMLESS).all()) and not any(ranges.state),
         note=NOTE + (f" {left} nodes further inside are left out." if left else ""),
     )
 
