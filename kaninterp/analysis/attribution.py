@@ -24,6 +24,7 @@ from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.trace import LayerTrace, Trace
 
 from .bundle import LayerScores
+from .over_domain import over_domain
 
 __all__ = [
     "NORMS",
@@ -229,30 +230,14 @@ def remainders(scores: tuple[LayerScores, ...]) -> tuple[Array, ...]:
 
 
 def _function_norm(layer: LayerTrace) -> Array:
-    edges, knots = layer.edges, layer.ranges.knots
-    norms = [_rms_between(edges.curve_x[i], edges.curves[:, i], *knots[i, [0, -1]]) for i in range(knots.shape[0])]
-    return np.where(edges.alive, np.stack(norms, axis=1), 0.0)
+    norms = [_rms(values, weights) for _, values, weights in over_domain(layer)]
+    return np.where(layer.edges.alive, np.stack(norms, axis=1), 0.0)
 
 
-def _rms_between(x: Array, curves: Array, low: float, high: float) -> Array:
-    """RMS of centred curves (dst, P) between two points, shape (dst,)."""
-    if not low < high:
-        return np.zeros(len(curves))
-    inside = (x > low) & (x < high)
-    points = np.concatenate([[low], x[inside], [high]])
-    values = np.concatenate([_at(low, x, curves), curves[:, inside], _at(high, x, curves)], axis=1)
-    steps = np.diff(points) / (high - low)
-    mean = ((values[:, 1:] + values[:, :-1]) / 2 * steps).sum(1)
-    squares = (values - mean[:, None]) ** 2
-    rms = np.sqrt(((squares[:, 1:] + squares[:, :-1]) / 2 * steps).sum(1))
+def _rms(values: Array, weights: Array) -> Array:
+    """RMS of centred curves (dst, P), shape (dst,)."""
+    rms = np.sqrt((values - (values @ weights)[:, None]) ** 2 @ weights)
     return np.where(rms > ROUNDING * np.abs(values).max(1), rms, 0.0)
-
-
-def _at(point: float, x: Array, curves: Array) -> Array:
-    """Curves (dst, P) at one point by linear interpolation, shape (dst, 1); held at their ends."""
-    right = int(np.clip(np.searchsorted(x, point), 1, len(x) - 1))
-    part = np.clip((point - x[right - 1]) / (x[right] - x[right - 1]), 0.0, 1.0)
-    return np.asarray(curves[:, right - 1 : right] * (1 - part) + curves[:, right : right + 1] * part)
 
 
 def _strength(layer: LayerTrace) -> Array:

@@ -9,6 +9,7 @@ from kaninterp.core.trace import LayerTrace, Trace
 
 from .attribution import strength
 from .bundle import LayerStraightness
+from .over_domain import over_domain
 
 __all__ = ["OUTSIDE_MOSTLY", "OUTSIDE_PARTLY", "STRAIGHT_R2", "layer_straightness"]
 
@@ -44,7 +45,7 @@ def _straightness(layer: LayerTrace, weights: Array, input_m2: Array) -> LayerSt
     r2 = np.clip(r2, 0.0, 1.0)
     straight = r2 >= STRAIGHT_R2
     outside = 1.0 - layer.ranges.zones[:, 0]
-    whole = _over_domain(layer)
+    whole = _domain_r2(layer)
     bent = whole < STRAIGHT_R2
     cause = tuple(
         tuple(
@@ -63,18 +64,14 @@ def _straightness(layer: LayerTrace, weights: Array, input_m2: Array) -> LayerSt
     return LayerStraightness(linear_r2=r2, domain_r2=whole, cause=cause, straight=straight)
 
 
-def _over_domain(layer: LayerTrace) -> Array:
-    """Squared correlation of phi_ji with its argument over the domain, every value alike, from the traced curve."""
-    x, curves, knots = layer.edges.curve_x, layer.edges.curves, layer.ranges.knots
-    slack = 1e-9 * (knots[:, -1:] - knots[:, :1])
-    inside = ((x >= knots[:, :1] - slack) & (x <= knots[:, -1:] + slack)).astype(np.float64)
-    weight = inside / inside.sum(1, keepdims=True)
-    dx = x - (weight * x).sum(1, keepdims=True)
-    dy = curves - (weight * curves).sum(2, keepdims=True)
-    scale = (weight * dy**2).sum(2) * (weight * dx**2).sum(1)
-    shared = (weight * dx * dy).sum(2) ** 2
-    r2: Array = np.clip(np.divide(shared, scale, out=np.zeros(scale.shape), where=scale > 0), 0.0, 1.0)
-    return r2
+def _domain_r2(layer: LayerTrace) -> Array:
+    """Squared correlation of phi_ji with its argument over the domain, every value alike."""
+    columns = []
+    for points, values, weights in over_domain(layer):
+        dx, dy = points - points @ weights, values - (values @ weights)[:, None]
+        scale = (dy**2 @ weights) * (dx**2 @ weights)
+        columns.append(np.divide((dy * dx @ weights) ** 2, scale, out=np.zeros(len(dy)), where=scale > 0))
+    return np.asarray(np.clip(np.stack(columns, axis=1), 0.0, 1.0))
 
 
 def _cause(alive: bool, varies: bool, straight: bool, *, outside: float, bent: bool) -> str:
