@@ -11,7 +11,7 @@ from kaninterp.core.range_card import RangeCard, SeenColumns
 from kaninterp.core.trace import LayerTrace, Trace
 from kaninterp.core.watch import Exit, RangeWatch, WatchedColumns, WatchedLayer
 
-from .exceedance import exceedance, more_than
+from .exceedance import more_than
 from .wording import counted, listed, number, percent, shown
 
 __all__ = ["BLIND", "check_findings", "check_names", "watch_of"]
@@ -116,8 +116,12 @@ def _columns_out(card: RangeCard, columns: WatchedColumns | None) -> tuple[Findi
 
 
 def _sure_of(raw: SeenColumns, columns: WatchedColumns, index: int) -> bool:
-    now = float(columns.effective[index])
-    return _not_chance(columns.counts, index, float(raw.effective[index]), now, len(raw.names))
+    """Whether values on one side, or missing ones, are more than chance explains, with two sides for every column."""
+    counts, now = columns.counts, float(columns.effective[index])
+    if counts.missing[index]:
+        return True
+    share = max(int(counts.below[index]), int(counts.above[index])) / max(counts.rows, 1)
+    return more_than(0.0, share, float(raw.effective[index]), now) <= ALPHA / (2 * len(raw.names))
 
 
 def _names(card: RangeCard, columns: list[int]) -> str:
@@ -133,14 +137,6 @@ def _told(raw: SeenColumns, columns: WatchedColumns, which: list[int]) -> str:
         f"{number(float(counts.high[worst]))} now, worth {number(float(raw.effective[worst]))} and "
         f"{number(float(columns.effective[worst]))} independent rows"
     )
-
-
-def _not_chance(counts: WatchedLayer, index: int, before: float, now: float, tests: int) -> bool:
-    """Whether values on one side, or missing ones, are more than chance explains, with two sides for every test."""
-    if counts.missing[index]:
-        return True
-    beyond = max(int(counts.below[index]), int(counts.above[index])) / max(counts.rows, 1) * now
-    return exceedance(before, now, beyond) <= ALPHA / (2 * tests)
 
 
 def _frozen(trace: Trace, card: RangeCard, columns: WatchedColumns | None) -> tuple[Finding, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from kaninterp.core.findings import Finding, Severity
 from kaninterp.core.frozen import BoolArray
+from kaninterp.core.watch import RISE
 
 from .bundle import Analysis, LayerRanges
 from .grid_use import BULK, OUTSIDE, SPREAD
@@ -18,9 +19,6 @@ __all__ = ["RANGE_CHECKS"]
 
 OUTSIDE_PROBLEM = 0.5
 """From here on most of what such a node sees was never fitted."""
-
-DRIFT = 0.05
-"""Rise of the share outside against the reference data from which drift is reported."""
 
 STRAIGHT_MOST = 0.5
 """Share of live edges that are straight from which this is a caution rather than a note."""
@@ -125,7 +123,7 @@ def drift(analysis: Analysis) -> tuple[Finding, ...]:
         if ranges.reference is None:
             continue
         rise = np.where(_live_sources(analysis, layer), ranges.reference.trained - ranges.trained, 0.0)
-        moved = [int(i) for i in np.argsort(-rise, kind="stable") if rise[i] > DRIFT]
+        moved = [int(i) for i in np.argsort(-rise, kind="stable") if rise[i] > RISE]
         if not moved:
             continue
         top = moved[0]

@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from kaninterp.core.disk import write_atomically
 from kaninterp.core.errors import KanInterpError
@@ -64,9 +65,7 @@ def _check(asked: argparse.Namespace) -> int:
     from kaninterp.cli.inputs import data_of, model_of
     from kaninterp.workflows import check
 
-    model, data = model_of(asked.model), data_of(asked.data)
-    options = {"target": asked.target, "feature_names": _names(asked), "path": asked.path}
-    found = check(model, data, card=asked.card, progress=False, **options)
+    found = check(model_of(asked.model), data_of(asked.data), card=asked.card, **_options(asked))
     written = {"text": lambda: f"{found}\n", "json": lambda: f"{found.to_json()}\n", "junit": found.to_junit}
     text = written[asked.format]()
     if asked.out is None:
@@ -91,10 +90,10 @@ def _card(asked: argparse.Namespace) -> int:
     from kaninterp.cli.inputs import data_of, model_of
     from kaninterp.measure import range_card
 
-    options = {"target": asked.target, "feature_names": _names(asked), "path": asked.path}
-    range_card(model_of(asked.model), data_of(asked.data), progress=False, **options).save(asked.out)
+    range_card(model_of(asked.model), data_of(asked.data), **_options(asked)).save(asked.out)
     return FINE
 
 
-def _names(asked: argparse.Namespace) -> list[str] | None:
-    return None if asked.columns is None else [name.strip() for name in asked.columns.split(",")]
+def _options(asked: argparse.Namespace) -> dict[str, Any]:
+    names = None if asked.columns is None else [name.strip() for name in asked.columns.split(",")]
+    return {"target": asked.target, "feature_names": names, "path": asked.path, "progress": False}

@@ -47,12 +47,6 @@ class WatchedLayer:
         for name in ("low", "high"):
             object.__setattr__(self, name, floats(getattr(self, name), (n,), f"WatchedLayer.{name}", finite=False))
 
-    @classmethod
-    def nothing(cls, src: int) -> WatchedLayer:
-        """A layer that was given nothing yet."""
-        none = np.zeros(src, np.int64)
-        return cls(rows=0, below=none, above=none, missing=none, low=np.full(src, np.inf), high=np.full(src, -np.inf))
-
     @property
     def outside(self) -> Array:
         """Share of rows outside the domain, missing ones included, shape (src,)."""

@@ -182,7 +182,7 @@ def _assemble(model: nn.Module, options: FitOptions, feeds: Feeds, row_loss: Any
     sparsity = options.sparsity
     raw = shrinkage = None
     if sparsity is not None:
-        raw = RawColumns(model, feeds.data.first, tuple(len(names) for names in feeds.data.names_per_input))
+        raw = RawColumns.of(model, feeds.data)
         check_possible(sparsity, heads, raw)
         shrinkage = InputShrinkage(raw, sparsity) if sparsity.inputs > 0 else None
     objective = Objective(

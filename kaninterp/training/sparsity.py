@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kaninterp.core.errors import FileFormatError, ModelError
-from kaninterp.data import Batch
+from kaninterp.data import Batch, Batches
 from kaninterp.nn import Entry, KANHead, column_norms, entries, gated_columns, proximal_step_
 from kaninterp.training.options import Sparsity
 
@@ -65,6 +65,11 @@ class RawColumns:
         for key, held in gated_columns(model).items():
             if key in self._start:
                 self._opaque[torch.tensor(held) + self._start[key]] = False
+
+    @classmethod
+    def of(cls, model: nn.Module, batches: Batches) -> RawColumns:
+        """The same from data with names."""
+        return cls(model, batches.first, tuple(len(names) for names in batches.names_per_input))
 
     @torch.no_grad()
     def alive(self) -> Tensor:

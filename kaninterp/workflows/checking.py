@@ -107,11 +107,8 @@ def check(
 
 def _read(model: nn.Module, batches: Batches) -> BoolArray:
     """Which raw columns the model reads."""
-    widths = tuple(len(names) for names in batches.names_per_input)
-    flags: BoolArray = RawColumns(model, batches.first, widths).alive().numpy()
-    places = Columns.of(batches.first, batches.names_per_input).places if Columns.readable(batches.first) else ()
-    starts = np.cumsum([0, *widths])
-    return flags[[starts[which] + position for which, position in places]]
+    flags = dict(zip(batches.names, RawColumns.of(model, batches).alive().tolist(), strict=True))
+    return np.array([flags[name] for name in Columns.of(batches.first, batches.names_per_input).names], bool)
 
 
 def _by_name(frame: pd.DataFrame, card: RangeCard, target: Any) -> pd.DataFrame:

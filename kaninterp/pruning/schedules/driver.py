@@ -159,10 +159,7 @@ class Driver:
         return [entry for entry, _ in self._raw().readers]
 
     def _raw(self, model: nn.Module | None = None) -> RawColumns:
-        train = self.parts.train
-        return RawColumns(
-            self.model if model is None else model, train.first, tuple(len(names) for names in train.names_per_input)
-        )
+        return RawColumns.of(self.model if model is None else model, self.parts.train)
 
     def carry(self, plan: PrunePlan, label: str) -> None:
         """Carry a plan out as one step."""
