@@ -138,6 +138,25 @@ def test_whole_numbers_are_numbers_where_the_loss_says_so():
     assert proxy_choice(as_batches((X, several)), alpha=0.05, seed=0).kept == {0, 3}
 
 
+@pytest.mark.parametrize(
+    ("loss", "numbers"),
+    [(None, False), ("cross_entropy", False), (nn.CrossEntropyLoss(), False), ("mse", True), (nn.MSELoss(), True)],
+)
+def test_the_loss_says_what_whole_numbers_are(loss, numbers, monkeypatch):
+    class AskedError(Exception):
+        pass
+
+    def asked(batches, **options):
+        assert options["numbers"] is numbers
+        raise AskedError
+
+    monkeypatch.setattr(sys.modules["kaninterp.pruning.schedules.nested"], "proxy_choice", asked)
+    y = (X[:, 0] > 0).long()
+    y = y[:, None] if numbers else y
+    with pytest.raises(AskedError):
+        nested(ki.KANHead(6, 1 if numbers else 2, domain=(-1, 1)), (X, y), loss=loss, **QUIET)
+
+
 def test_columns_that_were_cut_out_before_do_not_come_back():
     model = trained(head(), (X, Y))
     without, _ = ki.prune(model, drop_inputs(ki.trace(model, X, progress=False), ["x1"]))

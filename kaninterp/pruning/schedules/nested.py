@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["nested"]
 
-OF_CLASSES = ("cross_entropy", "bce")
+OF_NUMBERS = ("mse", "mae", "huber")
+MODULES_OF_NUMBERS = (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss)
+"""Losses under which whole numbers are numbers; under any other, one of the user's own included, they are classes."""
 NAMED = 8
 """Columns that a label names at most."""
 
@@ -138,7 +140,8 @@ class _Witnesses:
 def _hear(driver: Driver, alpha: float, options: Options) -> _Witnesses:
     seed = options.get("seed", 0)
     loss, rows = options.get("loss"), options.get("rows", ROWS)
-    proxy = proxy_choice(driver.parts.train, alpha=alpha, seed=seed, numbers=not (loss is None or loss in OF_CLASSES))
+    numbers = loss in OF_NUMBERS or isinstance(loss, MODULES_OF_NUMBERS)
+    proxy = proxy_choice(driver.parts.train, alpha=alpha, seed=seed, numbers=numbers)
     read = driver.columns_read(_stirred(driver.model))
     readable = frozenset(i for i, name in enumerate(proxy.names) if name in read)
     with untouched(driver.model):
