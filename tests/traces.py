@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from kaninterp.core import EdgeTable, LayerTrace, ModelCard, NodeTable, RangeTable, RawTable, Trace
+from kaninterp.core import EdgeTable, LayerTrace, ModelCard, NodeTable, PartTable, RangeTable, RawTable, Trace
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -28,15 +28,17 @@ class Net:
     biases: tuple[np.ndarray, ...]
     alive: tuple[np.ndarray, ...]
     domains: tuple[np.ndarray | None, ...]  # (src, 2) per layer
+    bases: tuple[tuple[tuple[Function, ...], ...], ...] | None = None  # the part of each edge that is not its spline
 
     @classmethod
-    def of(cls, functions, *, alive=None, biases=None, domains=None) -> Net:
+    def of(cls, functions, *, alive=None, biases=None, domains=None, bases=None) -> Net:
         shapes = [(len(layer), len(layer[0])) for layer in functions]
         return cls(
             functions=tuple(tuple(tuple(row) for row in layer) for layer in functions),
             biases=tuple(biases or [np.zeros(dst) for dst, _ in shapes]),
             alive=tuple(alive or [np.ones(shape, bool) for shape in shapes]),
             domains=tuple(domains or [None] * len(shapes)),
+            bases=None if bases is None else tuple(tuple(tuple(row) for row in layer) for layer in bases),
         )
 
     @property
@@ -112,6 +114,22 @@ class Net:
                 curves=curves,
                 base_curves=np.zeros_like(curves),
             ),
+            parts=self._parts(layer, h, centred, into),
+        )
+
+    def _parts(self, layer: int, h: np.ndarray, centred: np.ndarray, into: np.ndarray) -> PartTable:
+        base = np.zeros_like(centred)
+        if self.bases is not None:
+            rows = [np.stack([f(h[:, i]) for i, f in enumerate(row)], axis=1) for row in self.bases[layer]]
+            base = np.stack(rows, axis=1) * self.alive[layer]
+        moved = base - base.mean(0)
+        return PartTable(
+            mean=base.mean(0),
+            m2=(moved**2).sum(0),
+            with_edge=(moved * centred).sum(0),
+            with_input=(moved * into[:, None, :]).sum(0),
+            start=np.zeros(base.shape[1:]),
+            untouched=np.zeros(base.shape[1:], bool),
         )
 
     def relabelled(self, orders: Sequence[np.ndarray]) -> Net:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kaninterp.adapters.view import LayerView, ModelView, names_or_none
+from kaninterp.core.frozen import Array, BoolArray
 
 __all__ = ["view_kan_head"]
 
@@ -27,6 +28,16 @@ class _KanHeadLayer(LayerView):
     def module(self) -> nn.Module:
         layer: nn.Module = self._layer
         return layer
+
+    @property
+    def start(self) -> Array:
+        size: Array = self._layer.start[1].detach().cpu().double().numpy()
+        return size
+
+    @property
+    def untouched(self) -> BoolArray:
+        same: BoolArray = self._layer.untouched.detach().cpu().numpy()
+        return same
 
     def edges(self, x: Tensor) -> Tensor:
         result: Tensor = self._layer.edges(x)
@@ -47,6 +58,10 @@ class _KanHeadLayer(LayerView):
     def coefficients(self) -> Tensor:
         result: Tensor = self._layer.masked_weight().detach()
         return result
+
+    def base_coefficients(self) -> Tensor:
+        weight = self.coefficients()
+        return torch.cat((torch.zeros_like(weight[:, :-1]), weight[:, -1:]), dim=1)
 
 
 def view_kan_head(module: nn.Module, path: str) -> ModelView:

@@ -46,6 +46,16 @@ class LayerView(ABC):
     alive: BoolArray
     bias: Array
 
+    @property
+    def start(self) -> Array:
+        """Initial size of the spline coefficients; 0 for a family that does not keep it."""
+        return np.zeros(self.alive.shape)
+
+    @property
+    def untouched(self) -> BoolArray:
+        """Whether splines are as initialised; False for a family that cannot know."""
+        return np.zeros(self.alive.shape, bool)
+
     @abstractmethod
     def edges(self, x: Tensor) -> Tensor:
         """Every edge at ``x`` (n, src): (n, dst, src); masked edges give 0."""
@@ -66,6 +76,10 @@ class LayerView(ABC):
 
     def coefficients(self) -> Tensor | None:
         """Weights of the planes, (dst, K, src), masked edges 0; None if there is no shared basis."""
+        return None
+
+    def base_coefficients(self) -> Tensor | None:
+        """The same for the base branch alone: 0 at the planes of the spline."""
         return None
 
     @property

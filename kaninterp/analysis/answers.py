@@ -18,7 +18,7 @@ from .drivers import Driver, lag_profile, lag_words, node_drivers
 from .findings_edges import AGREEMENT, rank_agreement
 from .missing import CODES, DRAWING_LIMIT, missing_nodes
 from .places import raw_columns
-from .straightness import STRAIGHT_R2
+from .straightness import CAUSES, STRAIGHT_R2, count_causes
 from .wording import counted, listed, number, percent, range_words, shown, signed
 
 __all__ = ["QUESTIONS", "Answer", "answers", "outside_rule"]
@@ -227,30 +227,18 @@ def outside_rule(analysis: Analysis) -> str:
 
 
 def _straight(analysis: Analysis) -> Answer:
-    causes = Counter(
-        c for layer in analysis.straightness for row in layer.cause for c in row if c not in {"masked", "constant"}
-    )
+    causes = count_causes(analysis.straightness)
     total = sum(causes.values())
     straight = total - causes[""]
-    outside = causes["out-of-domain"] + causes["mixed"]
-    first = (
-        f"{straight} of {counted(total, 'varying edge')} {'is' if straight == 1 else 'are'} straight on this data "
-        f"(linear R² of {STRAIGHT_R2} or more)."
-    )
-    sentences = [first]
+    are = "is" if straight == 1 else "are"
+    sentences = [f"{straight} of {counted(total, 'varying edge')} {are} straight (linear R² of {STRAIGHT_R2} or more)."]
     if not straight:
         sentences.append("So the question does not arise here: every edge bends where the data lie.")
-    elif outside:
-        sentences.append(
-            f"{outside} of them because inputs left the grid, where {outside_rule(analysis)}; "
-            f"{causes['linear']} were learnt straight inside it."
-        )
-    elif not causes["under-used"]:
-        sentences.append("None of them because inputs left the grid: a line is what was learnt there.")
-    if causes["under-used"]:
-        sentences.append(
-            f"{causes['under-used']} of them bend over their domain, and look straight on the part that the data use."
-        )
+    else:
+        why = (f"{causes[name]} because {cause.why}" for name, cause in CAUSES.items() if causes[name])
+        sentences.append(f"{'; '.join(why)}.")
+    if causes["out-of-domain"] + causes["mixed"]:
+        sentences.append(f"Outside the domain {outside_rule(analysis)}.")
     evidence = []
     for layer, ranges in enumerate(analysis.ranges):
         live = analysis.trace.layers[layer].edges.alive.any(0)

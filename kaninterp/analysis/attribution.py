@@ -230,7 +230,7 @@ def remainders(scores: tuple[LayerScores, ...]) -> tuple[Array, ...]:
 
 
 def _function_norm(layer: LayerTrace) -> Array:
-    norms = [_rms(values, weights) for _, values, weights in over_domain(layer)]
+    norms = [_rms(values, weights) for _, values, weights in over_domain(layer, layer.edges.curves)]
     return np.where(layer.edges.alive, np.stack(norms, axis=1), 0.0)
 
 

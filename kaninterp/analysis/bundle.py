@@ -90,17 +90,30 @@ class LayerStraightness:
         Squared correlation of phi_ji(x_i) with x_i; 0 for a constant edge.
     domain_r2 : ndarray, shape (dst, src)
         The same for the edge's function over its domain, all values alike (no data); 0 for a constant one.
+    slope, bend : ndarray, shape (dst, src)
+        The best line through the edge on the data: its slope, in units of the node per unit of the input, and the
+        standard deviation of what it leaves over, in units of the node.
+    base_share, spline_share : ndarray, shape (dst, src)
+        Cov(part, phi_ji) / Var(phi_ji) on the data; the two sum to 1, and one above 1 works against the other. 0 for a
+        constant edge.
     cause : tuple of tuple of str, [dst][src]
-        "" (curved), "out-of-domain", "mixed" (straight, partly out of domain), "under-used" (straight where the data
-        lie, bent over its domain), "linear" (over all its domain), "constant", "masked".
+        "" (curved), "constant", "masked", or why it is straight: the keys of `kaninterp.analysis.straightness.CAUSES`.
     straight : ndarray of bool, shape (dst, src)
         Whether linear_r2 is above the threshold of `kaninterp.analysis.straightness`.
     """
 
     linear_r2: Array
     domain_r2: Array
+    slope: Array
+    bend: Array
+    base_share: Array
+    spline_share: Array
     cause: tuple[tuple[str, ...], ...]
     straight: BoolArray
+
+    def __post_init__(self) -> None:
+        for name in ("linear_r2", "domain_r2", "slope", "bend", "base_share", "spline_share", "straight"):
+            getattr(self, name).flags.writeable = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

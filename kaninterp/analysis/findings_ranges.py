@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +12,7 @@ from kaninterp.core.watch import RISE
 
 from .bundle import Analysis, LayerRanges
 from .grid_use import BULK, OUTSIDE, SPREAD
+from .straightness import CAUSES, count_causes
 from .wording import counted, listed, number, percent
 
 __all__ = ["RANGE_CHECKS"]
@@ -144,31 +144,25 @@ def drift(analysis: Analysis) -> tuple[Finding, ...]:
 
 def straight_edges(analysis: Analysis) -> tuple[Finding, ...]:
     """Straight edges, counted by cause."""
-    causes = Counter(
-        cause
-        for layer in analysis.straightness
-        for row in layer.cause
-        for cause in row
-        if cause not in {"masked", "constant"}
-    )
+    causes = count_causes(analysis.straightness)
     total = sum(causes.values())
     straight = total - causes[""]
     if not straight:
         return ()
-    outside = causes["out-of-domain"] + causes["mixed"]
     severity: Severity = "caution" if straight > STRAIGHT_MOST * total else "note"
     are = "is a straight line" if straight == 1 else "are straight lines"
     claim = f"{straight} of {counted(total, 'live edge')} {are} on this data."
-    evidence = (
-        f"Linear R² at least 0.99: {causes['linear']} over the whole domain, {causes['under-used']} only on the part "
-        f"of it that the data use, {causes['mixed']} partly outside it, {causes['out-of-domain']} mostly outside it."
-    )
-    advice = "Nothing to mend: the data lie inside the grid, so a line is what was learnt."
-    if causes["under-used"]:
-        advice = "Move the domains to where the data lie (head.update) and train on: a smaller grid shows finer shapes."
-    if outside:
-        advice = "Bring the data back inside the grid first (head.update); only then judge the shapes."
-    return (_finding("straight-edges", severity, claim, evidence, advice, section="network"),)
+    there = [name for name in CAUSES if causes[name]]
+    evidence = "Linear R² at least 0.99. " + "; ".join(f"{causes[name]}: {CAUSES[name].why}" for name in there) + "."
+    # what is wrong with the data's place comes first: no shape can be judged before
+    advice = CAUSES[there[0]].fix
+    if there[0] != "linear":
+        advice += ". kaninterp.would_bend(model, data) tries it on a copy"
+    return (_finding("straight-edges", severity, claim, evidence, _sentence(advice), section="network"),)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _live_sources(analysis: Analysis, layer: int) -> BoolArray:

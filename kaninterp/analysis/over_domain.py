@@ -14,15 +14,14 @@ __all__ = ["over_domain"]
 Curves = tuple[Array, Array, Array]
 
 
-def over_domain(layer: LayerTrace) -> Iterator[Curves]:
-    """For each input of a layer: points (P,), its edges at them (dst, P), and weights (P,) that sum to 1.
+def over_domain(layer: LayerTrace, curves: Array) -> Iterator[Curves]:
+    """For each input of a layer: points (P,), traced curves (dst, src, P) at them (dst, P), and weights (P,).
 
-    Weighted sums are means over the domain by the trapezoid rule on the traced curve, cut at the ends of the domain
-    (the curve goes on into the fringe).
+    The weights sum to 1; weighted sums are means over the domain by the trapezoid rule on the traced curve, cut at the
+    ends of the domain (the curve goes on into the fringe).
     """
-    edges, knots = layer.edges, layer.ranges.knots
-    for src, (low, high) in enumerate(knots[:, [0, -1]]):
-        yield _between(edges.curve_x[src], edges.curves[:, src], float(low), float(high))
+    for src, (low, high) in enumerate(layer.ranges.knots[:, [0, -1]]):
+        yield _between(layer.edges.curve_x[src], curves[:, src], float(low), float(high))
 
 
 def _between(x: Array, curves: Array, low: float, high: float) -> Curves:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
 import numpy as np
 
 from kaninterp.core.frozen import Array
@@ -11,7 +15,7 @@ from .attribution import strength
 from .bundle import LayerStraightness
 from .over_domain import over_domain
 
-__all__ = ["OUTSIDE_MOSTLY", "OUTSIDE_PARTLY", "STRAIGHT_R2", "layer_straightness"]
+__all__ = ["CAUSES", "OUTSIDE_MOSTLY", "OUTSIDE_PARTLY", "STRAIGHT_R2", "Cause", "count_causes", "layer_straightness"]
 
 STRAIGHT_R2 = 0.99
 """Straight from here on: what is left over has a tenth of the edge's standard deviation, which no eye tells from a
@@ -23,12 +27,65 @@ OUTSIDE_MOSTLY = 0.5
 OUTSIDE_PARTLY = 0.05
 """Share of rows outside above which both are to blame ("mixed"): 5 % of rows at the ends can hold half the variance."""
 
+SHRUNK = 0.1
+"""Size of a spline (standard deviation over its domain) relative to that of its initial coefficients (root mean square)
+below which it was pressed flat. Fresh from initialisation the ratio is about 0.5."""
+
+BENT_R2 = 0.9
+"""A spline part whose own linear R^2 on the data is below this bends: a third of its deviation or more is no line."""
+
+CANCELLED = 0.5
+"""Largest bend of an edge, as a share of the bend of its base branch alone, at which the spline has straightened it."""
+
+
+class Cause(NamedTuple):
+    """Why an edge is straight, and what to do about it, each in one line."""
+
+    why: str
+    fix: str
+
+
+CAUSES = {
+    "out-of-domain": Cause(
+        "most of their data lie outside the domain, where no spline was fitted",
+        "update the domains to these data and train on (head.update), or check the scaling of the inputs",
+    ),
+    "mixed": Cause(
+        "part of their data lies outside the domain, where no spline was fitted",
+        "update the domains to these data and train on (head.update), or check the scaling of the inputs",
+    ),
+    "untrained": Cause(
+        "their splines still are what they were initialised with",
+        "train them: unfreeze their weights, give them to the optimizer, and see that the training data reach the grid",
+    ),
+    "shrunk": Cause(
+        "a penalty or weight decay pressed their splines flat",
+        "weaken the penalty or weight decay on the splines and train on",
+    ),
+    "under-used": Cause(
+        "the data use a straight part of their curves only",
+        "move the domains to where the data lie (head.update) and train on: a smaller grid shows finer shapes",
+    ),
+    "drowned": Cause(
+        "their base branch outweighs their spline",
+        "read the spline without its base branch, or train with base='zero' to have one curve",
+    ),
+    "linear": Cause("a line is what was learnt over the whole domain", "nothing to mend"),
+}
+"""Causes of straightness, the first of these that holds."""
+
 
 def layer_straightness(trace: Trace) -> tuple[LayerStraightness, ...]:
-    """Linear R^2 and cause for every edge.
+    """Linear R^2, bend, shares of base and spline, and the cause of straightness for every edge.
 
-    ``linear_r2`` is the squared correlation of phi_ji(x_i) with x_i over the data; it comes from co-moments, so it
-    is exact and needs no row.
+    ``linear_r2`` is the squared correlation of phi_ji(x_i) with x_i over the data. It and all that is said of the two
+    parts of an edge come from co-moments, so they are exact and need no row.
+
+    Notes
+    -----
+    A spline pressed to a line by a penalty on its roughness cannot be told from a line that was learnt without
+    training again (`kaninterp.would_bend`): both are "linear". Nor can a spline be called "untrained" or "shrunk" where
+    its adapter does not know how it started.
     """
     return tuple(
         _straightness(layer, weights, nodes.m2)
@@ -36,53 +93,75 @@ def layer_straightness(trace: Trace) -> tuple[LayerStraightness, ...]:
     )
 
 
-def _straightness(layer: LayerTrace, weights: Array, input_m2: Array) -> LayerStraightness:
-    varies = weights > 0
-    scale = np.where(varies, layer.edges.m2 * input_m2[None, :], 1.0)
-    # products of tiny moments may underflow to 0 although both vary; then nothing can be said
-    known = varies & (scale > 0)
-    r2 = np.where(known, np.divide(layer.edges.with_input**2, scale, out=np.zeros(scale.shape), where=known), 0.0)
-    r2 = np.clip(r2, 0.0, 1.0)
-    straight = r2 >= STRAIGHT_R2
-    outside = 1.0 - layer.ranges.zones[:, 0]
-    whole = _domain_r2(layer)
-    bent = whole < STRAIGHT_R2
-    cause = tuple(
-        tuple(
-            _cause(
-                bool(layer.edges.alive[j, i]),
-                bool(varies[j, i]),
-                bool(straight[j, i]),
-                outside=float(outside[i]),
-                bent=bool(bent[j, i]),
-            )
-            for i in range(r2.shape[1])
-        )
-        for j in range(r2.shape[0])
+def count_causes(layers: Iterable[LayerStraightness]) -> Counter[str]:
+    """How many edges that vary are curved ("") or straight for each cause."""
+    return Counter(
+        cause for layer in layers for row in layer.cause for cause in row if cause not in {"masked", "constant"}
     )
-    r2.flags.writeable = whole.flags.writeable = straight.flags.writeable = False
-    return LayerStraightness(linear_r2=r2, domain_r2=whole, cause=cause, straight=straight)
 
 
-def _domain_r2(layer: LayerTrace) -> Array:
-    """Squared correlation of phi_ji with its argument over the domain, every value alike."""
-    columns = []
-    for points, values, weights in over_domain(layer):
+def _straightness(layer: LayerTrace, weights: Array, input_m2: Array) -> LayerStraightness:
+    edges, parts = layer.edges, layer.parts
+    varies = weights > 0
+    spline_m2, spline_with_input = parts.spline_m2(edges), parts.spline_with_input(edges)
+    r2 = _linear_r2(edges.m2, edges.with_input, input_m2) * varies
+    whole, size = _over_domain(layer)
+    rest = _left_over(edges.m2, edges.with_input, input_m2)
+    base_rest = _left_over(parts.m2, parts.with_input, input_m2)
+    outside = np.broadcast_to(1.0 - layer.ranges.zones[:, 0], r2.shape)
+    holds = {
+        "masked": ~edges.alive,
+        "constant": ~varies,
+        "": r2 < STRAIGHT_R2,
+        "out-of-domain": outside > OUTSIDE_MOSTLY,
+        "mixed": outside > OUTSIDE_PARTLY,
+        "untrained": parts.untouched,
+        "shrunk": size < SHRUNK * parts.start,
+        "under-used": whole < STRAIGHT_R2,
+        "drowned": (_linear_r2(spline_m2, spline_with_input, input_m2) < BENT_R2)
+        & (rest > CANCELLED**2 * base_rest)
+        & (parts.m2 > 0),
+    }
+    names = np.select(list(holds.values()), [np.full(r2.shape, name, dtype=object) for name in holds], "linear")
+    base_share = np.divide(parts.with_edge, edges.m2, out=np.zeros(r2.shape), where=edges.m2 > 0) * varies
+    slope = np.divide(edges.with_input, input_m2, out=np.zeros(r2.shape), where=varies & (input_m2 > 0))
+    return LayerStraightness(
+        linear_r2=r2,
+        domain_r2=whole,
+        slope=slope,
+        bend=np.sqrt(rest / max(edges.count, 1)) * varies,
+        base_share=base_share,
+        spline_share=(1.0 - base_share) * varies,
+        cause=tuple(tuple(map(str, row)) for row in names),
+        straight=varies & (r2 >= STRAIGHT_R2),
+    )
+
+
+def _linear_r2(m2: Array, with_input: Array, input_m2: Array) -> Array:
+    """Squared correlation with the input; 0 where one of the two is constant."""
+    scale = m2 * input_m2[None, :]
+    # products of tiny moments may underflow to 0 although both vary; then nothing can be said
+    return np.clip(np.divide(with_input**2, scale, out=np.zeros(m2.shape), where=scale > 0), 0.0, 1.0)
+
+
+def _left_over(m2: Array, with_input: Array, input_m2: Array) -> Array:
+    """Sum of squares that the best line leaves over."""
+    line = np.divide(with_input**2, input_m2[None, :], out=np.zeros(m2.shape), where=input_m2[None, :] > 0)
+    return np.maximum(m2 - line, 0.0)
+
+
+def _over_domain(layer: LayerTrace) -> tuple[Array, Array]:
+    """Squared correlation of phi_ji with its argument over the domain, and the standard deviation of its spline there.
+
+    Every value of the domain counts alike, whatever the data look like.
+    """
+    r2, size = [], []
+    for (points, values, weights), (_, base, _) in zip(
+        over_domain(layer, layer.edges.curves), over_domain(layer, layer.edges.base_curves), strict=True
+    ):
         dx, dy = points - points @ weights, values - (values @ weights)[:, None]
         scale = (dy**2 @ weights) * (dx**2 @ weights)
-        columns.append(np.divide((dy * dx @ weights) ** 2, scale, out=np.zeros(len(dy)), where=scale > 0))
-    return np.asarray(np.clip(np.stack(columns, axis=1), 0.0, 1.0))
-
-
-def _cause(alive: bool, varies: bool, straight: bool, *, outside: float, bent: bool) -> str:
-    if not alive:
-        return "masked"
-    if not varies:
-        return "constant"
-    if not straight:
-        return ""
-    if outside > OUTSIDE_MOSTLY:
-        return "out-of-domain"
-    if outside > OUTSIDE_PARTLY:
-        return "mixed"
-    return "under-used" if bent else "linear"
+        r2.append(np.divide((dy * dx @ weights) ** 2, scale, out=np.zeros(len(dy)), where=scale > 0))
+        spline = values - base
+        size.append(np.sqrt((spline - (spline @ weights)[:, None]) ** 2 @ weights))
+    return np.clip(np.stack(r2, axis=1), 0.0, 1.0), np.stack(size, axis=1)

@@ -18,6 +18,7 @@ from .errors import (
 from .evidence import EdgeAblation, Estimate, InputAblation, InputAttribution, PruneCost, SurvivalCurve
 from .findings import Finding, Verdict
 from .mask import EdgeMask
+from .parts import PartTable
 from .plan import PrunePlan, Reason
 from .probe import PROBE_KINDS, Probe
 from .range_card import RangeCard, SeenColumns, SeenLayer
@@ -48,6 +49,7 @@ __all__ = [
     "ModelError",
     "NamesError",
     "NodeTable",
+    "PartTable",
     "PartVerdict",
     "PlanError",
     "Probe",

@@ -10,6 +10,7 @@ import numpy as np
 from . import archive
 from .errors import ShapeError
 from .frozen import same
+from .parts import PartTable
 from .tables import EdgeTable, NodeTable, RangeTable, RawTable
 
 __all__ = ["LayerTrace", "ModelCard", "Trace", "merge_layers"]
@@ -17,11 +18,12 @@ __all__ = ["LayerTrace", "ModelCard", "Trace", "merge_layers"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LayerTrace:
-    """One KAN layer as seen on the data: its input nodes, where they fell, and its edges."""
+    """One KAN layer as seen on the data: its input nodes, where they fell, its edges, and what these are made of."""
 
     inputs: NodeTable
     ranges: RangeTable
     edges: EdgeTable
+    parts: PartTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +157,7 @@ class Trace:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trace:
         """Read a trace back; raises `FileFormatError` on anything else."""
-        return archive.load(path, cls, (LayerTrace, ModelCard, NodeTable, RangeTable, EdgeTable, RawTable))
+        return archive.load(path, cls, (LayerTrace, ModelCard, NodeTable, RangeTable, EdgeTable, PartTable, RawTable))
 
     def equals(self, other: Trace) -> bool:
         """Whether both hold the same values, bit for bit."""
@@ -178,6 +180,7 @@ def merge_layers(
             inputs=a.inputs.merge(b.inputs),
             ranges=a.ranges.merge(b.ranges),
             edges=a.edges.merge(b.edges, (mine[i], theirs[i]), (mine[i + 1], theirs[i + 1])),
+            parts=a.parts.merge(b.parts, (a.edges, b.edges), (mine[i], theirs[i])),
         )
         for i, (a, b) in enumerate(zip(left, right, strict=True))
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from kaninterp.adapters import LayerView
-from kaninterp.core import EdgeTable, LayerTrace, NodeTable, RangeTable, RawTable
+from kaninterp.core import EdgeTable, LayerTrace, NodeTable, PartTable, RangeTable, RawTable
 from kaninterp.core.frozen import Array, IntArray
 
 __all__ = ["Curves", "layer_block", "raw_block"]
@@ -45,22 +47,31 @@ def layer_block(layer: LayerView, curves: Curves, x: Tensor, y: Tensor) -> Layer
     """
     inputs = NodeTable.of(_numpy(x))
     moments = _moments_from_planes(layer, x, y) or _moments_from_edges(layer, x, y)
-    mean, m2, with_output, with_input = (_numpy(part) for part in moments)
     moving = layer.alive & ~inputs.constant[None, :]
+    found = {name: _numpy(value) for name, value in moments._asdict().items()}
+    found |= {name: np.where(moving, found[name], 0.0) for name in found if not name.endswith("mean")}
     return LayerTrace(
         inputs=inputs,
         ranges=_ranges(layer, x),
         edges=EdgeTable(
             count=x.shape[0],
-            mean=mean,
-            m2=np.where(moving, np.maximum(m2, 0.0), 0.0),
-            with_output=np.where(moving, with_output, 0.0),
-            with_input=np.where(moving, with_input, 0.0),
+            mean=found["mean"],
+            m2=np.maximum(found["m2"], 0.0),
+            with_output=found["with_output"],
+            with_input=found["with_input"],
             alive=layer.alive,
             bias=layer.bias,
             curve_x=curves.x,
             curves=curves.edges,
             base_curves=curves.base,
+        ),
+        parts=PartTable(
+            mean=found["base_mean"],
+            m2=np.maximum(found["base_m2"], 0.0),
+            with_edge=found["base_with_edge"],
+            with_input=found["base_with_input"],
+            start=layer.start,
+            untouched=layer.untouched,
         ),
     )
 
@@ -73,37 +84,54 @@ def raw_block(values: Tensor, names: tuple[str, ...]) -> RawTable:
     return RawTable(names=names, nodes=nodes, co=centred.T @ centred, lags=int(values.shape[1]))
 
 
-Moments = tuple[Tensor, Tensor, Tensor, Tensor]
+class _Moments(NamedTuple):
+    """Moments of the edges, and of their base branch alone, each (dst, src)."""
+
+    mean: Tensor
+    m2: Tensor
+    with_output: Tensor
+    with_input: Tensor
+    base_mean: Tensor
+    base_m2: Tensor
+    base_with_edge: Tensor
+    base_with_input: Tensor
 
 
-def _moments_from_planes(layer: LayerView, x: Tensor, y: Tensor) -> Moments | None:
+def _moments_from_planes(layer: LayerView, x: Tensor, y: Tensor) -> _Moments | None:
     """Edges that share a basis: their moments are quadratic forms in its Gram matrix, O(n src K (K + dst))."""
-    basis, weight = layer.planes(x), layer.coefficients()
-    if basis is None or weight is None:
+    basis, weight, base = layer.planes(x), layer.coefficients(), layer.base_coefficients()
+    if basis is None or weight is None or base is None:
         return None
     planes = basis.detach().permute(2, 1, 0).to(torch.float64, memory_format=torch.contiguous_format)  # (src, K, n)
-    weight = weight.double().permute(2, 0, 1)  # (src, dst, K)
+    weight, base = (part.double().permute(2, 0, 1) for part in (weight, base))  # (src, dst, K)
     plane_mean = planes.mean(2)
     planes -= plane_mean.unsqueeze(2)
     gram = torch.bmm(planes, planes.transpose(1, 2))
-    centred_y, centred_x = _centred(y), _centred(x)
-    mean = (weight * plane_mean.unsqueeze(1)).sum(2)
-    m2 = (torch.bmm(weight, gram) * weight).sum(2)
-    across = (planes.flatten(0, 1) @ centred_y).reshape(*gram.shape[:2], -1)  # (src, K, dst)
-    with_output = (weight * across.transpose(1, 2)).sum(2)
-    along = (planes @ centred_x.T.unsqueeze(2)).squeeze(2)  # (src, K)
-    with_input = (weight * along.unsqueeze(1)).sum(2)
-    return mean.T, m2.T, with_output.T, with_input.T
+    across = (planes.flatten(0, 1) @ _centred(y)).reshape(*gram.shape[:2], -1).transpose(1, 2)  # (src, dst, K)
+    along = (planes @ _centred(x).T.unsqueeze(2)).transpose(1, 2)  # (src, 1, K)
+    squared, middle = torch.bmm(weight, gram), plane_mean.unsqueeze(1)
+    parts = (
+        weight * middle, weight * squared, weight * across, weight * along,
+        base * middle, base * torch.bmm(base, gram), base * squared, base * along,
+    )  # fmt: skip
+    return _Moments(*(part.sum(2).T for part in parts))
 
 
-def _moments_from_edges(layer: LayerView, x: Tensor, y: Tensor) -> Moments:
+def _moments_from_edges(layer: LayerView, x: Tensor, y: Tensor) -> _Moments:
     """Any other family: from the edges themselves, O(n src dst)."""
-    edges = layer.edges(x).detach().double()
-    mean = edges.mean(0)
-    edges = edges - mean
-    with_output = torch.einsum("nds,nd->ds", edges, _centred(y))
-    with_input = torch.einsum("nds,ns->ds", edges, _centred(x))
-    return mean, edges.square().sum(0), with_output, with_input
+    edges, base = layer.edges(x).detach().double(), layer.base_edges(x).detach().double()
+    mean, base_mean = edges.mean(0), base.mean(0)
+    edges, base, into = edges - mean, base - base_mean, _centred(x)
+    return _Moments(
+        mean=mean,
+        m2=edges.square().sum(0),
+        with_output=torch.einsum("nds,nd->ds", edges, _centred(y)),
+        with_input=torch.einsum("nds,ns->ds", edges, into),
+        base_mean=base_mean,
+        base_m2=base.square().sum(0),
+        base_with_edge=(base * edges).sum(0),
+        base_with_input=torch.einsum("nds,ns->ds", base, into),
+    )
 
 
 def _ranges(layer: LayerView, x: Tensor) -> RangeTable:

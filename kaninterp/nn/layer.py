@@ -16,6 +16,7 @@ from kaninterp.nn.kernel import function_transform_active, spline_linear
 from kaninterp.nn.layer_checks import check_input, check_kind, check_noise, check_sizes, check_spec, state_problems
 from kaninterp.nn.planes import Placement, SplineSpec, place, planes
 from kaninterp.nn.projection import transfer_operator
+from kaninterp.nn.start import carried, started, untouched
 
 __all__ = ["DEFAULT_OUTSIDE", "PARTS", "KANLayer"]
 
@@ -68,6 +69,8 @@ class KANLayer(nn.Module):
         Whether the domain has been set.
     seen : Tensor, shape (2, in)
         Smallest and largest training inputs since the last `update`.
+    start : Tensor, shape (2, out, in)
+        What the splines started from, see `kaninterp.nn.start`.
 
     Raises
     ------
@@ -111,6 +114,7 @@ class KANLayer(nn.Module):
     mask: Tensor
     calibrated: Tensor
     seen: Tensor
+    start: Tensor
     _lo: Tensor
     _hi: Tensor
     _per_unit: Tensor
@@ -149,6 +153,7 @@ class KANLayer(nn.Module):
         self.register_buffer("mask", torch.ones(out_features, in_features, **factory))
         self.register_buffer("calibrated", torch.tensor(False, device=device))
         self.register_buffer("seen", torch.stack((ends, -ends)) * math.inf)  # nothing seen yet
+        self.register_buffer("start", torch.empty(2, out_features, in_features, **factory))
         for name, part in place(self.knots, self.spec)._asdict().items():
             self.register_buffer(f"_{name}", part, persistent=False)
         self._unpruned = True
@@ -165,6 +170,7 @@ class KANLayer(nn.Module):
         self.coef.normal_(0.0, self.noise * width, generator=generator)
         self.base_weight.uniform_(-width, width, generator=generator)
         self.bias.zero_()
+        self.start.copy_(started(self.coef))
 
     @property
     def grid(self) -> int:
@@ -190,6 +196,11 @@ class KANLayer(nn.Module):
     def domain(self) -> Tensor:
         """Ends of every input's domain, shape (2, in)."""
         return torch.stack((self.knots[:, 0], self.knots[:, -1]))
+
+    @property
+    def untouched(self) -> Tensor:
+        """Whether a spline still is what it started from, (out, in); only its base branch was trained then, if any."""
+        return untouched(self.coef, self.start)
 
     @property
     def placement(self) -> Placement:
@@ -337,7 +348,9 @@ class KANLayer(nn.Module):
                 )
             lo, hi = widen(self.seen[0], self.seen[1])
         knots = self._knots_on(lo, hi)
+        before = self.coef.clone()
         self.weight[:, :-1] = self._transferred(knots)
+        self.start.copy_(carried(self.start, before, self.coef))
         self._move(knots)
         self.seen.copy_(_nothing_seen(self.seen))
 
@@ -375,6 +388,7 @@ class KANLayer(nn.Module):
         new.weight[:, -1] = self.base_weight
         for name in ("bias", "mask", "calibrated", "seen"):
             getattr(new, name).copy_(getattr(self, name))
+        new.start.copy_(carried(self.start, self.coef, new.coef))
         new._domain_changed()
         new._sync_flags()
         return new.train(self.training)

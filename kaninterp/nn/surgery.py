@@ -150,6 +150,7 @@ def _sliced(layer: KANLayer, rows: list[int], columns: list[int]) -> KANLayer:
     state["bias"] = state["bias"][rows]
     state["knots"] = state["knots"][columns]
     state["seen"] = state["seen"][:, columns]
+    state["start"] = state["start"][:, rows][..., columns]
     new.load_state_dict(state)
     for parameter, source in zip(new.parameters(), layer.parameters(), strict=True):
         parameter.requires_grad_(source.requires_grad)

@@ -92,7 +92,16 @@ def test_straight_edges_and_their_cause():
     net = Net.of([[[lambda x: -x, lambda x: 2 * x]]])
     finding = found(analyze(net.trace(random_inputs(2, 500))), "straight-edges")
     assert finding.claim.startswith("2 of 2 live edges")
-    assert "2 over the whole domain" in finding.evidence
+    assert "2: a line is what was learnt over the whole domain" in finding.evidence
+    assert finding.advice == "Nothing to mend."
+
+
+def test_the_first_thing_to_mend_comes_first():
+    x = random_inputs(3, 500) * [1, 0.05, 1] + [0, 0, 4]
+    net = Net.of([[[lambda x: -x, np.exp, lambda x: x]]], domains=[np.tile([-1.0, 1.0], (3, 1))])
+    finding = found(analyze(net.trace(x)), "straight-edges")
+    assert [part.split(":")[0] for part in finding.evidence.split(". ")[1].split("; ")] == ["1", "1", "1"]
+    assert finding.advice.startswith("Update the domains to these data")
 
 
 def test_constant_columns_and_units():

@@ -3,7 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import kaninterp as ki
 from kaninterp.analysis import layer_straightness
+from kaninterp.analysis.straightness import CAUSES
+from tests.straight_edges import SET, made
 from tests.traces import Net, random_inputs
 
 
@@ -54,3 +57,47 @@ def test_the_scale_of_an_edge_does_not_count():
     net = Net.of([[[lambda v: 1e-9 * np.sin(v), lambda v: 1e9 * np.sin(v)]]])
     r2 = layer_straightness(net.trace(np.repeat(x[:, :1], 2, axis=1)))[0].linear_r2[0]
     np.testing.assert_allclose(r2[0], r2[1], rtol=1e-9)
+
+
+@pytest.mark.parametrize("rows", [200, 20_000])
+@pytest.mark.parametrize("cause", SET)
+def test_edges_of_a_head_made_for_a_cause_are_named_so(cause, rows):
+    """40 edges each; straight is what is so on 20,000 rows of its own (tests/benchmarks has five seeds of it)."""
+    assert set(SET) == {"", *CAUSES}
+    edges, sample = made(cause, np.random.default_rng(0), rows)
+    truly = edges.straight(sample) == bool(cause)
+    names = layer_straightness(ki.trace(edges.head, edges.data(), progress=False))[0].cause[0]
+    right = [name == cause for name, counts in zip(names, truly, strict=True) if counts]
+    assert len(right) >= 20
+    assert np.mean(right) >= 0.95
+
+
+def test_edges_set_by_hand():
+    functions = {
+        "zero": (lambda x: 0 * x, "constant"),
+        "constant": (lambda x: 0 * x + 3, "constant"),
+        "linear": (lambda x: 0.5 * x - 2, "linear"),
+        "saturated tanh": (lambda x: np.tanh(20 * x), ""),
+        "one bump": (lambda x: np.exp(-20 * x**2), ""),
+        "one of a pair that cancels": (lambda x: np.sin(3 * x) + x, ""),
+        "the other": (lambda x: -np.sin(3 * x), ""),
+    }
+    x = np.repeat(random_inputs(1, 500), len(functions), axis=1)
+    layer = layer_straightness(Net.of([[[f for f, _ in functions.values()]]]).trace(x))[0]
+    assert layer.cause == (tuple(cause for _, cause in functions.values()),)
+    assert layer.linear_r2[0, :2].tolist() == [0, 0]
+    assert layer.linear_r2[0, 2] == pytest.approx(1)
+    np.testing.assert_allclose(layer.slope[0], [0, 0, 0.5, *layer.slope[0, 3:]], atol=1e-12)
+    np.testing.assert_allclose(layer.bend[0, :3], 0, atol=1e-7)
+
+
+def test_slope_bend_and_shares_are_those_of_the_rows():
+    """Least squares on the rows themselves, for an edge of two parts."""
+    x = random_inputs(1, 400) + 0.5
+    edge, base = np.exp(x[:, 0]), silu(x[:, 0])
+    layer = layer_straightness(Net.of([[[np.exp]]], bases=[[[silu]]]).trace(x))[0]
+    slope, offset = np.polyfit(x[:, 0], edge, 1)
+    np.testing.assert_allclose(layer.slope[0, 0], slope)
+    np.testing.assert_allclose(layer.bend[0, 0], np.std(edge - slope * x[:, 0] - offset))
+    np.testing.assert_allclose(layer.base_share[0, 0], np.cov(base, edge)[0, 1] / np.var(edge, ddof=1))
+    np.testing.assert_allclose(layer.base_share + layer.spline_share, 1)

@@ -21,6 +21,7 @@ from kaninterp.core import (
     LayerTrace,
     ModelCard,
     NodeTable,
+    PartTable,
     PruneCost,
     PrunePlan,
     RangeTable,
@@ -182,6 +183,14 @@ def _layer(alive, rng):
             curves=curves,
             base_curves=0.2 * curves,
         ),
+        parts=PartTable(
+            mean=0.2 * mean,
+            m2=0.04 * std**2 * ROWS,
+            with_edge=0.2 * std**2 * ROWS,
+            with_input=0.02 * std * ROWS,
+            start=np.full((dst, src), 0.1),
+            untouched=np.zeros((dst, src), bool),
+        ),
     )
 
 
@@ -312,7 +321,17 @@ def _straight(layer, rng):
         tuple("masked" if not a else "linear" if r > 0.99 else "" for a, r in zip(row, rs, strict=True))
         for row, rs in zip(layer.edges.alive, r2, strict=True)
     )
-    return LayerStraightness(linear_r2=r2, domain_r2=r2, cause=cause, straight=r2 > 0.99)
+    std = layer.edges.strength
+    return LayerStraightness(
+        linear_r2=r2,
+        domain_r2=r2,
+        slope=std,
+        bend=std * np.sqrt(1 - r2),
+        base_share=0.2 * layer.edges.alive,
+        spline_share=0.8 * layer.edges.alive,
+        cause=cause,
+        straight=r2 > 0.99,
+    )
 
 
 def _verdicts(ablation):
