@@ -48,6 +48,10 @@ class LayerRanges:
 
     Attributes
     ----------
+    knots : ndarray, shape (src, G + 1)
+        Inner knots; the outer two are the domain.
+    intervals : ndarray, shape (src, G)
+        Share of rows in each knot interval.
     trained, fringe, dead : ndarray, shape (src,)
         Share of rows in each zone.
     sides : ndarray, shape (src, 4)
@@ -61,12 +65,14 @@ class LayerRanges:
     state : tuple of str
         What is wrong with the use of the grid: "constant", "outside", "whole-numbers", "stretched", "under-used" or ""
         (`kaninterp.analysis.grid_use`).
-    domain, seen : ndarray, shape (src, 2)
-        Domain of the spline, and smallest and largest value seen.
+    seen : ndarray, shape (src, 2)
+        Smallest and largest value seen.
     reference : LayerRanges or None
         The same for the reference data, if there is one.
     """
 
+    knots: Array
+    intervals: Array
     trained: Array
     fringe: Array
     dead: Array
@@ -75,9 +81,13 @@ class LayerRanges:
     effective: Array
     spread: Array
     state: tuple[str, ...]
-    domain: Array
     seen: Array
     reference: LayerRanges | None = None
+
+    @property
+    def domain(self) -> Array:
+        """Ends of the domains, shape (src, 2)."""
+        return self.knots[:, [0, -1]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -46,15 +46,17 @@ def ranges_of(layer: LayerTrace | SeenLayer) -> LayerRanges:
     """Zones and use of the grid of one layer."""
     table, nodes = layer.ranges, layer.inputs
     trained, fringe, dead = table.zones.T
+    rows = np.maximum(table.count, 1)[:, None]
     return LayerRanges(
+        knots=table.knots,
+        intervals=table.intervals / rows,
         trained=trained,
         fringe=fringe,
         dead=dead,
-        sides=table.outside / np.maximum(table.count, 1)[:, None],
+        sides=table.outside / rows,
         coverage=table.coverage,
         effective=effective_intervals(table),
         spread=spread(table, nodes),
         state=grid_states(table, nodes),
-        domain=table.knots[:, [0, -1]],
         seen=np.stack([nodes.low, nodes.high], axis=1),
     )

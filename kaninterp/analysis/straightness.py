@@ -47,27 +47,27 @@ class Cause(NamedTuple):
 
 CAUSES = {
     "out-of-domain": Cause(
-        "most of their data lie outside the domain, where no spline was fitted",
+        "most of the data lie outside the domain, where no spline was fitted",
         "update the domains to these data and train on (head.update), or check the scaling of the inputs",
     ),
     "mixed": Cause(
-        "part of their data lies outside the domain, where no spline was fitted",
+        "part of the data lies outside the domain, where no spline was fitted",
         "update the domains to these data and train on (head.update), or check the scaling of the inputs",
     ),
     "untrained": Cause(
-        "their splines still are what they were initialised with",
-        "train them: unfreeze their weights, give them to the optimizer, and see that the training data reach the grid",
+        "the spline still is what it was initialised with",
+        "train it: unfreeze the weights, give them to the optimizer, and see that the training data reach the grid",
     ),
     "shrunk": Cause(
-        "a penalty or weight decay pressed their splines flat",
+        "a penalty or weight decay pressed the spline flat",
         "weaken the penalty or weight decay on the splines and train on",
     ),
     "under-used": Cause(
-        "the data use a straight part of their curves only",
+        "the data use a straight part of the curve only",
         "move the domains to where the data lie (head.update) and train on: a smaller grid shows finer shapes",
     ),
     "drowned": Cause(
-        "their base branch outweighs their spline",
+        "the base branch outweighs the spline",
         "read the spline without its base branch, or train with base='zero' to have one curve",
     ),
     "linear": Cause("a line is what was learnt over the whole domain", "nothing to mend"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from .cells import Name, Table, Whisker
+from .edge_nouns import EdgeCards
 from .figure_nouns import NetworkFigure
 
 __all__ = [
@@ -249,7 +250,7 @@ class Definitions:
 
 Block: TypeAlias = (
     "AnswerBox | Questions | Findings | Paragraph | Table | SurvivalChart | LossCurve | InputCards | Listing | Verbatim"
-    " | Definitions | NetworkFigure"
+    " | Definitions | NetworkFigure | EdgeCards"
 )
 
 

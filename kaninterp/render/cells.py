@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = ["Badge", "Bars", "Cell", "Extent", "Name", "Table", "Whisker", "Zones"]
+__all__ = ["Badge", "Bars", "Cell", "Histogram", "Name", "Table", "Whisker", "Zones"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +50,33 @@ class Zones:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Extent:
-    """What was seen of a domain: both as (low, high)."""
+class Histogram:
+    """Where data fell on a grid.
 
-    domain: tuple[float, float]
+    Attributes
+    ----------
+    edges : tuple of float
+        Ends of the bins: what is drawn from, the knots from one end of the domain to the other, what is drawn to.
+    shares : tuple of float
+        Shares of the rows: below the domain, in each knot interval, above the domain.
+    seen : (low, high)
+        Smallest and largest value.
+    reference : tuple of float
+        The shares of the reference data; empty without one.
+    """
+
+    edges: tuple[float, ...]
+    shares: tuple[float, ...]
     seen: tuple[float, float]
+    reference: tuple[float, ...] = ()
+
+    @property
+    def domain(self) -> tuple[float, float]:
+        """The trained zone."""
+        return self.edges[1], self.edges[-2]
 
 
-Cell: TypeAlias = "str | Name | Badge | Whisker | Bars | Zones | Extent"
+Cell: TypeAlias = "str | Name | Badge | Whisker | Bars | Zones | Histogram"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

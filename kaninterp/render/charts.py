@@ -7,13 +7,14 @@ import math
 from markupsafe import Markup
 
 from .blocks import AnswerBox, SizeChange, SurvivalChart
-from .cells import Bars, Extent, Whisker, Zones
-from .svg import bars_path, element, polyline, scale, short, tag
+from .cells import Bars, Histogram, Whisker, Zones
+from .svg import bars_path, element, histogram_paths, polyline, scale, short, tag
 from .wording import number, plural, shorten
 
-__all__ = ["bars", "before_after", "extent", "nice_ticks", "profile", "size_bars", "survival", "whisker", "zones"]
+__all__ = ["bars", "before_after", "histogram", "nice_ticks", "profile", "size_bars", "survival", "whisker", "zones"]
 
 CELL_WIDTH, CELL_HEIGHT = 150.0, 18.0
+HISTOGRAM_HEIGHT = 34.0
 HIDDEN = {"aria_hidden": "true"}
 
 
@@ -85,19 +86,24 @@ def zones(item: Zones) -> Markup:
     return element(CELL_WIDTH, CELL_HEIGHT, parts, class_="cellfig", **HIDDEN)
 
 
-def extent(item: Extent) -> Markup:
-    """The trained zone as a box, what was seen as a bar; parts outside the box in the warning colour."""
-    low, high = min(item.domain[0], item.seen[0]), max(item.domain[1], item.seen[1])
-    slope, offset = scale(low, high, 4, CELL_WIDTH - 4)
-    a, b, c, d = (slope * v + offset for v in (*item.domain, *item.seen))
-    parts = [tag("rect", x=a, y=2, width=max(b - a, 1.0), height=14, class_="box")]
-    inside = (max(a, c), min(b, d))
-    if inside[1] > inside[0]:
-        parts.append(tag("rect", x=inside[0], y=6.5, width=inside[1] - inside[0], height=5, class_="seen"))
-    for start, stop in ((c, min(a, d)), (max(b, c), d)):
-        if stop - start > 0.3:
-            parts.append(tag("rect", x=start, y=6.5, width=stop - start, height=5, class_="outside"))
-    return element(CELL_WIDTH, CELL_HEIGHT, parts, class_="cellfig", **HIDDEN)
+def histogram(item: Histogram) -> Markup:
+    """Bars per knot interval over the trained zone, those outside in the warning colour; the reference as a line."""
+    slope, offset = scale(item.edges[0], item.edges[-1], 0, CELL_WIDTH)
+    floor = HISTOGRAM_HEIGHT - 1
+    tall = (floor - 3) * max(item.shares) / (max(item.shares + item.reference) or 1.0)
+    a, b = (slope * v + offset for v in item.domain)
+    inner, outer = histogram_paths(item.edges, item.shares, (slope, offset), floor=floor, tall=tall)
+    parts = [tag("rect", x=a, y=0.5, width=max(b - a, 1.0), height=floor, class_="box")]
+    parts += [tag("path", d=d, class_=kind) for d, kind in ((inner, "seen"), (outer, "outside")) if d]
+    if item.reference:
+        top = max(item.shares + item.reference) or 1.0
+        steps = [
+            f"{short(slope * low + offset)} {short(floor - (floor - 3) * share / top)}H{short(slope * high + offset)}"
+            for low, high, share in zip(item.edges, item.edges[1:], item.reference, strict=False)
+            if high > low
+        ]
+        parts.append(tag("path", d="M" + "L".join(steps), class_="before"))
+    return element(CELL_WIDTH, HISTOGRAM_HEIGHT, parts, class_="cellfig", **HIDDEN)
 
 
 def size_bars(item: SizeChange) -> Markup:

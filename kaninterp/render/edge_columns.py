@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kaninterp.analysis.bundle import Analysis
+from kaninterp.analysis.bundle import Analysis, LayerRanges
 from kaninterp.analysis.missing import DRAWING_LIMIT
 from kaninterp.core.frozen import Array, BoolArray, IntArray
-from kaninterp.core.tables import RangeTable
 from kaninterp.core.trace import LayerTrace
 
+from .cells import Histogram
 from .figure_nouns import Edges, LayerAxes
 from .readings import DEFAULT, KEYS, edge_values
 
-__all__ = ["CURVE_POINTS", "CURVE_STEPS", "edge_columns", "layer_axes", "window"]
+__all__ = ["CURVE_POINTS", "CURVE_STEPS", "edge_columns", "grid_histogram", "layer_axes", "window"]
 
 MAX_DRAWN = 400
 """Edges drawn one by one: 400 thumbnails and lines are about half a megabyte."""
@@ -115,17 +115,31 @@ def _choose(analysis: Analysis, flat: _Flat) -> tuple[IntArray, int]:
     return np.concatenate([order[:MAX_DRAWN], extra, rest]), MAX_DRAWN + len(extra)
 
 
-def layer_axes(layer: LayerTrace, most: int) -> LayerAxes:
+def layer_axes(layer: LayerTrace, ranges: LayerRanges, most: int) -> LayerAxes:
     """Window, trained zone and rug of the source nodes of a layer; rugs of the ``most`` strongest only."""
-    ranges = layer.ranges
-    domain = ranges.knots[:, [0, -1]]
-    spans = window(layer)
+    domain, spans = ranges.domain, window(layer)
     strongest = set(map(int, np.argsort(-layer.edges.strength.max(0), kind="stable")[:most]))
     return LayerAxes(
         window=tuple((_brief(a), _brief(b)) for a, b in spans),
         domain=tuple((_brief(a), _brief(b)) for a, b in domain),
         rug=tuple(_rug(ranges, i, spans[i]) if i in strongest else () for i in range(len(spans))),
     )
+
+
+def grid_histogram(ranges: LayerRanges, src: int, span: tuple[float, float]) -> Histogram:
+    """Where data fell on the grid of a node, drawn over a span of its axis."""
+    knots, before = ranges.knots[src], ranges.reference
+    return Histogram(
+        edges=tuple(map(_brief, (min(span[0], knots[0]), *knots, max(span[1], knots[-1])))),
+        shares=_shares(ranges, src),
+        seen=(float(ranges.seen[src, 0]), float(ranges.seen[src, 1])),
+        reference=() if before is None else _shares(before, src),
+    )
+
+
+def _shares(ranges: LayerRanges, src: int) -> tuple[float, ...]:
+    sides = ranges.sides[src]
+    return tuple(map(_brief, (sides[:2].sum(), *ranges.intervals[src], sides[2:].sum())))
 
 
 def window(layer: LayerTrace) -> Array:
@@ -137,13 +151,11 @@ def window(layer: LayerTrace) -> Array:
     return np.stack([low, high], axis=1)
 
 
-def _rug(ranges: RangeTable, src: int, span: Array) -> tuple[tuple[float, float, float], ...]:
-    """(low, high, share of rows) of each visited knot interval and fringe."""
-    knots, total = ranges.knots[src], max(int(ranges.count[src]), 1)
-    bins = [(float(knots[i]), float(knots[i + 1]), int(n)) for i, n in enumerate(ranges.intervals[src])]
-    below, above = int(ranges.outside[src, :2].sum()), int(ranges.outside[src, 2:].sum())
-    bins = [(float(span[0]), float(knots[0]), below), *bins, (float(knots[-1]), float(span[1]), above)]
-    return tuple((_brief(low), _brief(high), _brief(n / total)) for low, high, n in bins if n and high > low)
+def _rug(ranges: LayerRanges, src: int, span: Array) -> tuple[tuple[float, float, float], ...]:
+    """(low, high, share of rows) of each visited knot interval, and of what is drawn on each side of the domain."""
+    rows = grid_histogram(ranges, src, (float(span[0]), float(span[1])))
+    bins = zip(rows.edges[:-1], rows.edges[1:], rows.shares, strict=True)
+    return tuple((low, high, share) for low, high, share in bins if share and high > low)
 
 
 def _curve(

@@ -12,7 +12,8 @@ from markupsafe import Markup, escape
 
 from . import charts
 from .blocks import Block, Document
-from .cells import Badge, Bars, Cell, Extent, Name, Table, Whisker, Zones
+from .cells import Badge, Bars, Cell, Histogram, Name, Table, Whisker, Zones
+from .edge_figure import edge_figure
 from .figure_nouns import NetworkFigure
 from .heatmap import heatmap, needs_heatmap
 from .loss_curve import loss_curve
@@ -82,6 +83,8 @@ def _environment() -> Environment:
         cell=_cell,
         charts=charts,
         badge=badge,
+        cell_name=_name,
+        edge_figure=edge_figure,
         numeric=lambda head: head.startswith("#"),
         network_svg=network_svg,
         ruler=ruler,
@@ -130,12 +133,12 @@ def _cell(cell: Cell, scale: tuple[float, float]) -> Markup:
         return _beside(charts.bars(cell), cell.label)
     if isinstance(cell, Zones):
         return charts.zones(cell)
-    return _extent(cell)
+    return _histogram(cell)
 
 
-def _extent(cell: Extent) -> Markup:
+def _histogram(cell: Histogram) -> Markup:
     words = f"{number(cell.seen[0])} to {number(cell.seen[1])} on {number(cell.domain[0])} to {number(cell.domain[1])}"
-    return _beside(charts.extent(cell), words)
+    return Markup('<span class="stack">{}<span>{}</span></span>').format(charts.histogram(cell), words)
 
 
 def _beside(figure: Markup, words: str) -> Markup:

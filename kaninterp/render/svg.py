@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
-__all__ = ["bars_path", "element", "polyline", "scale", "short", "tag"]
+__all__ = ["bars_path", "element", "histogram_paths", "polyline", "scale", "short", "tag"]
 
 
 def short(value: float) -> str:
@@ -88,6 +88,25 @@ def bars_path(values: Sequence[float], width: float, height: float, gap: float =
             tall = max(height * value / top, 0.5)
             path.append(f"M{short(i * step)} {short(height)}v{short(-tall)}h{short(thick)}v{short(tall)}z")
     return "".join(path)
+
+
+def histogram_paths(
+    edges: Sequence[float], shares: Sequence[float], axis: tuple[float, float], *, floor: float, tall: float
+) -> tuple[str, str]:
+    """Bars over bins of their own width, as one path for the inner bins and one for the two outer ones.
+
+    The highest bar is ``tall``; ``axis`` has slope and offset of x.
+    """
+    slope, offset = axis
+    top = max(shares, default=0.0) or 1.0
+    inner = outer = ""
+    for i, share in enumerate(shares):
+        x0, x1 = slope * edges[i] + offset, slope * edges[i + 1] + offset
+        if share > 0 and x1 > x0:
+            bar = f"M{short(x0 + 0.5)} {short(floor)}v{short(-max(tall * share / top, 1.0))}"
+            bar += f"H{short(max(x1 - 0.5, x0 + 1.5))}V{short(floor)}z"
+            inner, outer = (inner, outer + bar) if i in {0, len(shares) - 1} else (inner + bar, outer)
+    return inner, outer
 
 
 def scale(low: float, high: float, start: float, stop: float) -> tuple[float, float]:

@@ -19,7 +19,8 @@ from .blocks import (
     SurvivalChart,
     Verbatim,
 )
-from .cells import Badge, Bars, Cell, Extent, Name, Table, Whisker, Zones
+from .cells import Badge, Bars, Cell, Histogram, Name, Table, Whisker, Zones
+from .edge_nouns import EdgeCards
 from .figure_nouns import NetworkFigure
 from .wording import count, number, percent, shorten, sign
 
@@ -114,10 +115,10 @@ def _cell(cell: Cell) -> str:
         return cell.label
     if isinstance(cell, Zones):
         return " / ".join(map(percent, (cell.trained, cell.fringe, cell.dead)))
-    return _extent(cell)
+    return _histogram(cell)
 
 
-def _extent(cell: Extent) -> str:
+def _histogram(cell: Histogram) -> str:
     return f"{number(cell.seen[0])} to {number(cell.seen[1])} on {number(cell.domain[0])} to {number(cell.domain[1])}"
 
 
@@ -153,6 +154,14 @@ def _cards(block: InputCards) -> str:
     more = max(len(block.items) - MOST_ROWS, 0) + len(block.rest)
     if more:
         lines.append(f"  ... and {count(more)} more inputs in the page")
+    return "\n".join(lines)
+
+
+def _edges(block: EdgeCards) -> str:
+    lines = [block.caption]
+    for card in block.items[:MOST_ROWS]:
+        ends = " → ".join(shorten(name.text, LONGEST_NAME) for name in (card.source, card.target))
+        lines.append(_wrap(f"{card.why} {card.fix}", "    ", f"  {ends}: "))
     return "\n".join(lines)
 
 
@@ -197,4 +206,5 @@ _WRITERS: dict[type[Any], Callable[[Any], str]] = {
     Verbatim: _verbatim,
     Definitions: _definitions,
     NetworkFigure: _network,
+    EdgeCards: _edges,
 }

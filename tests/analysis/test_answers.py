@@ -104,7 +104,7 @@ def test_question_4_counts_straight_edges_by_cause():
     net = Net.of([[[lambda x: -x, lambda x: np.sin(3 * x)]]], domains=[np.tile([-0.2, 0.2], (2, 1))])
     answer = answers(analyze(net.trace(random_inputs(2, 1000))))[3]
     assert answer.answer.startswith("1 of 2 varying edges is straight")
-    assert "1 because most of their data lie outside the domain" in answer.answer
+    assert "1 because most of the data lie outside the domain" in answer.answer
 
 
 def test_question_5_lists_what_goes_and_what_it_costs():

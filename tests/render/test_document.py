@@ -165,10 +165,17 @@ def test_every_input_has_a_card_with_its_reason():
     assert top.rise.value == max(analysis.ablation.change)
 
 
+def range_table(doc):
+    return next(block for block in doc.section("ranges").blocks if getattr(block, "id", "") == "ranges-0")
+
+
 def test_reference_ranges_are_shown_beside_the_given_data():
-    doc = document(synthetic((8, 4, 1)))
-    assert doc.section("ranges").blocks[0].columns[3:6] == ("#Trained", "#Reference", "#Change")
-    assert "#Change" not in document(synthetic((8, 4, 1), reference=False)).section("ranges").blocks[0].columns
+    table = range_table(document(synthetic((8, 4, 1))))
+    assert table.columns[3:6] == ("#Trained", "#Reference", "#Change")
+    assert all(len(row[-1].reference) == len(row[-1].shares) for row in table.rows)
+    alone = range_table(document(synthetic((8, 4, 1), reference=False)))
+    assert "#Change" not in alone.columns
+    assert not any(row[-1].reference for row in alone.rows)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -52,7 +52,10 @@ def _unlisted(material: Material, edges: Edges) -> int:
 
 def _figure(material: Material, companions: tuple[Table, ...]) -> NetworkFigure:
     layers = material.analysis.trace.layers
-    axes = tuple(layer_axes(layer, MAX_RUGS // len(layers)) for layer in layers)
+    axes = tuple(
+        layer_axes(layer, ranges, MAX_RUGS // len(layers))
+        for layer, ranges in zip(layers, material.analysis.ranges, strict=True)
+    )
     edges = edge_columns(material.analysis, axes)
     drawn_nodes, heads, nodes_left = nodes(material)
     drawn_links, links_text = links(material)

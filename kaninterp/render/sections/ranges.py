@@ -8,14 +8,16 @@ from kaninterp.analysis.answers import outside_rule
 from kaninterp.analysis.bundle import LayerRanges
 from kaninterp.analysis.grid_use import OUTSIDE, SPREAD
 from kaninterp.render.blocks import Block, Section
-from kaninterp.render.cells import Cell, Extent, Name, Table, Zones
+from kaninterp.render.cells import Cell, Histogram, Name, Table, Zones
+from kaninterp.render.edge_columns import grid_histogram, window
+from kaninterp.render.flagged import edge_table, flagged_edges
 from kaninterp.render.material import Material
 from kaninterp.render.wording import count, number, percent, shown, sign
 
 __all__ = ["ranges_section"]
 
-MAX_ROWS = 160
-"""Rows are about 1 kB each."""
+MAX_ROWS = 64
+"""Rows, over all layers, are about 1.2 kB each."""
 HARMLESS = 0.95
 """A layer whose nodes all have this share of rows inside, and use their grids, starts closed: nothing to see there."""
 FULL = 1 - 1e-12
@@ -35,13 +37,19 @@ NOTE = (
     "of it; whole numbers, fewer of them than intervals. Trained, reference: share of rows inside, on these "
     "data and on the reference. Left, right: share of rows below and above the trained zone. Coverage: share "
     "of the knot intervals that at least one row visited; effective: how many equally filled ones would be as "
-    "even. Strip: the box is the trained zone, the bar what was seen."
+    "even. Bars: share of the rows in each knot interval and on each side of the trained zone, which is shaded; "
+    "the line: the same for the reference."
 )
 
 
 def ranges_section(material: Material) -> Section:
     """One table per layer: zones, coverage, what was seen, and the same for reference data."""
-    blocks: tuple[Block, ...] = tuple(_table(material, i) for i in range(len(material.analysis.ranges)))
+    flagged = flagged_edges(material)
+    blocks: tuple[Block, ...] = (
+        *(() if flagged is None else (flagged,)),
+        edge_table(material),
+        *(_table(material, i) for i in range(len(material.analysis.ranges))),
+    )
     worst = min((float(r.trained.min()) for r in material.analysis.ranges if r.trained.size), default=1.0)
     left = sum(int((r.trained < FULL).sum()) for r in material.analysis.ranges)
     nodes = sum(r.trained.size for r in material.analysis.ranges)
@@ -73,8 +81,6 @@ def _table(material: Material, layer: int) -> Table:
 
 def _row(material: Material, ranges: LayerRanges, layer: int, i: int) -> tuple[Cell, ...]:
     trained, fringe, dead = float(ranges.trained[i]), float(ranges.fringe[i]), float(ranges.dead[i])
-    low, high = float(ranges.domain[i, 0]), float(ranges.domain[i, 1])
-    seen_low, seen_high = float(ranges.seen[i, 0]), float(ranges.seen[i, 1])
     return (
         Name(text=shown(material.analysis.trace.node_name(layer, i)), href=f"node-{layer}-{i}"),
         GRID_WORDS[ranges.state[i]],
@@ -85,8 +91,13 @@ def _row(material: Material, ranges: LayerRanges, layer: int, i: int) -> tuple[C
         f"{percent(float(ranges.sides[i, :2].sum()))} | {percent(float(ranges.sides[i, 2:].sum()))}",
         percent(float(ranges.coverage[i])),
         number(float(ranges.effective[i])),
-        Extent(domain=(low, high), seen=(seen_low, seen_high)),
+        _histogram(material, layer, i),
     )
+
+
+def _histogram(material: Material, layer: int, i: int) -> Histogram:
+    low, high = window(material.analysis.trace.layers[layer])[i]
+    return grid_histogram(material.analysis.ranges[layer], i, (float(low), float(high)))
 
 
 def _compared(ranges: LayerRanges, i: int) -> tuple[Cell, ...]:
