@@ -1,5 +1,6 @@
 """Ground floor: frozen nouns, names and errors. numpy only; everything above is a function of these."""
 
+from .clipping import ClippedPart, Clipping
 from .errors import (
     DataError,
     FileAccessError,
@@ -29,6 +30,8 @@ from .watch import Exit, RangeWatch, WatchedColumns, WatchedLayer
 
 __all__ = [
     "PROBE_KINDS",
+    "ClippedPart",
+    "Clipping",
     "DataError",
     "EdgeAblation",
     "EdgeMask",

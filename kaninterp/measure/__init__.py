@@ -3,6 +3,7 @@
 from kaninterp.measure.ablation import ablate
 from kaninterp.measure.attribution import attribute
 from kaninterp.measure.bootstrap import BlockBootstrap, block_length, block_of
+from kaninterp.measure.clipping import clip
 from kaninterp.measure.edges import ablate_edges
 from kaninterp.measure.monitor import RangeMonitor
 from kaninterp.measure.probe import probe
@@ -17,6 +18,7 @@ __all__ = [
     "attribute",
     "block_length",
     "block_of",
+    "clip",
     "probe",
     "range_card",
     "trace",

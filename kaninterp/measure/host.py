@@ -15,7 +15,7 @@ from kaninterp.core.errors import ModelError
 from kaninterp.data import Batch, called, preserved_rng
 from kaninterp.nn import rows_first, undisturbed
 
-__all__ = ["CHUNK", "Columns", "output_tensor", "outputs", "run", "untouched", "watched"]
+__all__ = ["CHUNK", "Columns", "by_row", "output_tensor", "outputs", "row_axis", "run", "untouched", "watched"]
 
 CHUNK = 1024
 """Rows of one forward pass over rows in memory."""
@@ -70,6 +70,36 @@ def outputs(model: nn.Module, batch: Batch) -> Tensor:
     """
     parts = (batch.rows(slice(start, start + CHUNK)) for start in range(0, batch.n_rows, CHUNK))
     return torch.cat([_output(model, part) for part in parts])
+
+
+def row_axis(model: nn.Module, view: ModelView, batch: Batch) -> int | None:
+    """How the rows of layer 0 are ordered where the KAN reads several steps of every row of the data, for `by_row`.
+
+    Call it inside `untouched`.
+
+    Returns
+    -------
+    int or None
+        0: all steps of a row together. 1: all rows of a step together. None: neither, found by trying.
+    """
+    pair = batch.rows(torch.tensor([0, batch.n_rows - 1])) if batch.n_rows > 1 else batch
+    both, alone = run(model, view, pair)[1], run(model, view, batch.rows(slice(0, 1)))[1]
+    size = float(both.abs().max())
+    if len(both) == pair.n_rows:
+        return 0
+    for axis in (0, 1):
+        if len(both) == pair.n_rows * len(alone) and torch.allclose(
+            by_row(both, pair.n_rows, axis)[0], alone, rtol=1e-4, atol=1e-4 * size
+        ):
+            return axis
+    return None
+
+
+def by_row(values: Tensor, rows: int, axis: int) -> Tensor:
+    """Rows of a layer, (rows x steps, nodes), as (rows, steps, nodes); ``axis`` as `row_axis` says."""
+    width = values.shape[1]
+    steps = len(values) // max(rows, 1)
+    return values.reshape(rows, steps, width) if axis == 0 else values.reshape(steps, rows, width).transpose(0, 1)
 
 
 def _output(model: nn.Module, batch: Batch) -> Tensor:

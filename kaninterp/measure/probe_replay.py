@@ -107,8 +107,11 @@ class Replay:
 
     def row_loss(self, chunk: Chunk, outputs: Tensor) -> Tensor:
         """Loss of every row, differentiable in the KAN's outputs: ``(m, out) -> (rows,)``."""
-        output = outputs.reshape(chunk.output.shape) if self.direct else self.replayed(chunk, outputs)
-        return self._loss(output, self._target(chunk))
+        return self._loss(self.returned(chunk, outputs), self._target(chunk))
+
+    def returned(self, chunk: Chunk, outputs: Tensor) -> Tensor:
+        """What the model returns for the KAN's outputs, (m, out); as `replayed`, but it runs only where it has to."""
+        return outputs.reshape(chunk.output.shape) if self.direct else self.replayed(chunk, outputs)
 
     def replayed(self, chunk: Chunk, outputs: Tensor) -> Tensor:
         """What the model returns when its KAN gives these outputs, (m, out), on the rows of a chunk.
