@@ -20,6 +20,7 @@ from .evidence import EdgeAblation, Estimate, InputAblation, InputAttribution, P
 from .findings import Finding, Verdict
 from .mask import EdgeMask
 from .parts import PartTable
+from .periods import Departure, Periods
 from .plan import PrunePlan, Reason
 from .probe import PROBE_KINDS, Probe
 from .range_card import RangeCard, SeenColumns, SeenLayer
@@ -33,6 +34,7 @@ __all__ = [
     "ClippedPart",
     "Clipping",
     "DataError",
+    "Departure",
     "EdgeAblation",
     "EdgeMask",
     "EdgeTable",
@@ -54,6 +56,7 @@ __all__ = [
     "NodeTable",
     "PartTable",
     "PartVerdict",
+    "Periods",
     "PlanError",
     "Probe",
     "PruneCost",

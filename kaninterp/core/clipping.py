@@ -136,7 +136,8 @@ def _compared(part: ClippedPart, back: Estimate, carried: Estimate | None) -> st
 
 
 def _percent(share: Estimate) -> str:
-    return f"{100 * share.value:.0f} % [{100 * share.low:.0f}, {100 * share.high:.0f}]"
+    value, low, high = (round(100 * number) for number in (share.value, share.low, share.high))
+    return f"{value} % [{low}, {high}]"
 
 
 def _minus(share: Estimate) -> Estimate:

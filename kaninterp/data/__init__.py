@@ -5,6 +5,7 @@ from __future__ import annotations
 from kaninterp.data.batch import Batch, called
 from kaninterp.data.batches import Batches, as_batches
 from kaninterp.data.checks import placement
+from kaninterp.data.labels import row_labels
 from kaninterp.data.rng import check_seed, preserved_rng
 from kaninterp.data.splits import time_split
 from kaninterp.data.standardize import Standardizer
@@ -20,6 +21,7 @@ __all__ = [
     "check_seed",
     "placement",
     "preserved_rng",
+    "row_labels",
     "time_split",
     "windows",
 ]

@@ -6,6 +6,7 @@ from kaninterp.measure.bootstrap import BlockBootstrap, block_length, block_of
 from kaninterp.measure.clipping import clip
 from kaninterp.measure.edges import ablate_edges
 from kaninterp.measure.monitor import RangeMonitor
+from kaninterp.measure.periods import periods
 from kaninterp.measure.probe import probe
 from kaninterp.measure.range_cards import range_card
 from kaninterp.measure.tracing import trace
@@ -19,6 +20,7 @@ __all__ = [
     "block_length",
     "block_of",
     "clip",
+    "periods",
     "probe",
     "range_card",
     "trace",

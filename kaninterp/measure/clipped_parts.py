@@ -13,6 +13,7 @@ from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.range_card import RangeCard, SeenLayer
 from kaninterp.data import Batch
 from kaninterp.measure.host import Columns, by_row, outputs
+from kaninterp.measure.outside import beyond
 from kaninterp.measure.probe_replay import Chunk, Replay
 
 __all__ = ["Part", "column_parts", "layer_parts"]
@@ -48,7 +49,7 @@ def column_parts(replay: Replay, card: RangeCard, columns: Columns | None) -> It
     if columns is None or raw is None:
         return
     ends = np.stack([raw.nodes.low, raw.nodes.high])
-    exits = np.concatenate([_outside(columns.values(chunk.batch), ends).any(1) for chunk in replay.chunks])
+    exits = np.concatenate([_rows(beyond(columns.values(chunk.batch), ends)) for chunk in replay.chunks])
 
     def part(index: int, name: str, which: list[int]) -> Part:
         def change(chunk: Chunk) -> Tensor:
@@ -86,7 +87,7 @@ def _seen(layer: SeenLayer, dtype: torch.dtype) -> Array:
 
 
 def _layer_part(replay: Replay, axis: int, depth: int, kind: str, ends: Array) -> Part:
-    exits = [_outside(by_row(chunk.nodes[depth], chunk.rows, axis), ends).any((1, 2)) for chunk in replay.chunks]
+    exits = [_rows(beyond(by_row(chunk.nodes[depth], chunk.rows, axis), ends)).any(1) for chunk in replay.chunks]
 
     def change(chunk: Chunk) -> Tensor:
         values = _within(chunk.nodes[depth], ends)
@@ -114,8 +115,7 @@ def _within(values: Tensor, ends: Array) -> Tensor:
     return values.clamp(low, high)
 
 
-def _outside(values: Tensor, ends: Array) -> BoolArray:
-    """Which values, (..., n), lie outside (2, n)."""
-    low, high = torch.as_tensor(ends).to(values)
-    found: BoolArray = ((values < low) | (values > high)).cpu().numpy()
+def _rows(outside: Tensor) -> BoolArray:
+    """Whether a column is outside at any step, (rows, steps, n) -> (rows, n)."""
+    found: BoolArray = outside.any(1).cpu().numpy()
     return found

@@ -23,6 +23,7 @@ from kaninterp.measure.clipped_losses import ClippedLosses
 from kaninterp.measure.clipped_parts import Part, column_parts, layer_parts
 from kaninterp.measure.host import Columns, outputs, row_axis, untouched
 from kaninterp.measure.losses import Loss, row_losses
+from kaninterp.measure.outside import card_columns
 from kaninterp.measure.probe_replay import Replay
 from kaninterp.measure.tracing import PROGRESS_DELAY, card_of, prepared
 
@@ -97,7 +98,7 @@ def clip(
     view, card = as_view(model, path), RangeCard.given(card)
     card_of(model, view).check_reference(card.card)
     batches = prepared(model, data, target=target, feature_names=feature_names)
-    columns = _columns(batches, card)
+    columns = card_columns(batches, card)
     held, boot = _held(batches, rows, seed)
     before = None if reference is None or held.target is None else _reference(model, reference, target, batches)
     with untouched(model):
@@ -171,14 +172,6 @@ def _moved(before: Tensor, after: Tensor) -> Array:
     scale = torch.where(varies, usual.std(0, unbiased=False), 1.0)
     moved: Array = (squares.sqrt() / scale).cpu().numpy()
     return moved
-
-
-def _columns(batches: Batches, card: RangeCard) -> Columns | None:
-    if card.raw is None or not Columns.readable(batches.first):
-        return None
-    columns = Columns.of(batches.first, batches.names_per_input)
-    card.check_columns(columns.names)
-    return columns
 
 
 def _held(batches: Batches, rows: int, seed: int) -> tuple[Batch, BlockBootstrap]:

@@ -19,6 +19,10 @@ __all__ = ["CHUNK", "Columns", "by_row", "output_tensor", "outputs", "row_axis",
 
 CHUNK = 1024
 """Rows of one forward pass over rows in memory."""
+TRIED = 8
+"""Rows on which the order of the steps is found."""
+ROUNDING = 1e-4
+"""How far values of the same row may differ, against the largest, when it comes in another batch."""
 
 
 @contextmanager
@@ -82,16 +86,15 @@ def row_axis(model: nn.Module, view: ModelView, batch: Batch) -> int | None:
     int or None
         0: all steps of a row together. 1: all rows of a step together. None: neither, found by trying.
     """
-    pair = batch.rows(torch.tensor([0, batch.n_rows - 1])) if batch.n_rows > 1 else batch
-    both, alone = run(model, view, pair)[1], run(model, view, batch.rows(slice(0, 1)))[1]
-    size = float(both.abs().max())
-    if len(both) == pair.n_rows:
+    few = batch.rows(torch.linspace(0, batch.n_rows - 1, min(batch.n_rows, TRIED)).round().long())
+    together, alone = run(model, view, few)[1], run(model, view, batch.rows(slice(0, 1)))[1]
+    if len(together) == few.n_rows:
         return 0
-    for axis in (0, 1):
-        if len(both) == pair.n_rows * len(alone) and torch.allclose(
-            by_row(both, pair.n_rows, axis)[0], alone, rtol=1e-4, atol=1e-4 * size
-        ):
-            return axis
+    room = ROUNDING * float(together.abs().max())
+    if len(together) == few.n_rows * len(alone):
+        for axis in (0, 1):
+            if torch.allclose(by_row(together, few.n_rows, axis)[0], alone, rtol=ROUNDING, atol=room):
+                return axis
     return None
 
 

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from kaninterp.core.errors import DataError
-from kaninterp.core.frozen import BoolArray
+from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.range_card import RangeCard
 from kaninterp.core.watch import WatchedColumns, WatchedLayer
 from kaninterp.data import Batches
 from kaninterp.measure.host import Columns
 from kaninterp.measure.persistence import Persistence
 
-__all__ = ["OutsideCounts", "watch_columns"]
+__all__ = ["OutsideCounts", "beyond", "card_columns", "watch_columns"]
 
 
 class OutsideCounts:
@@ -68,6 +68,28 @@ class OutsideCounts:
             low=self._low.double().numpy(),
             high=self._high.double().numpy(),
         )
+
+
+def beyond(values: Tensor, ends: Array) -> Tensor:
+    """Which values, (..., n), are outside ends (2, n), rounded to their number type; NaN is."""
+    low, high = torch.as_tensor(ends).to(values)
+    inside: Tensor = (values >= low) & (values <= high)
+    return ~inside
+
+
+def card_columns(batches: Batches, card: RangeCard) -> Columns | None:
+    """Raw columns of the data, checked against those of the card; None where either has none.
+
+    Raises
+    ------
+    NamesError
+        They are not the same.
+    """
+    if card.raw is None or not Columns.readable(batches.first):
+        return None
+    columns = Columns.of(batches.first, batches.names_per_input)
+    card.check_columns(columns.names)
+    return columns
 
 
 def watch_columns(batches: Batches, card: RangeCard, read: BoolArray | None = None) -> WatchedColumns | None:
