@@ -215,3 +215,76 @@ def test_a_loader_that_shuffles_is_left_alone():
     ki.report(hybrid(), loader, progress=False)
     assert torch.equal(state, torch.get_rng_state())
     assert np.isfinite(float(Y.sum()))
+
+
+def drifted(rows=600, **index):
+    """Two columns, y = a + b; a leaves its range in the last third. Data from before, and data from now."""
+    rng = np.random.default_rng(0)
+    then = pd.DataFrame({"a": rng.uniform(-1, 1, rows), "b": rng.uniform(-1, 1, rows)})
+    now = pd.DataFrame({"a": rng.uniform(-1, 1, rows), "b": rng.uniform(-1, 1, rows)}, **index)
+    now.iloc[2 * rows // 3 :, 0] += 3
+    for table in (then, now):
+        table["y"] = table["a"] + table["b"]
+    return then.astype("float32"), now.astype("float32")
+
+
+def learnt(then):
+    head = ki.KANHead(2, 1, base="zero", domain=(-1.05, 1.05), generator=torch.Generator().manual_seed(0))
+    ki.fit(head, then, target="y", epochs=30, lr=2e-2, domain_updates=0.0, seed=0, progress=False)
+    return head
+
+
+def blocks(page, section="drift"):
+    return {getattr(block, "id", type(block).__name__): block for block in page.document.section(section).blocks}
+
+
+def test_the_drift_page_says_what_left_when_and_what_it_costs():
+    then, now = drifted(index=pd.date_range("2024-01-01", periods=600, freq="D"))
+    page = ki.report(learnt(then), now, target="y", reference=then, progress=False)
+    found = blocks(page)
+    assert found["drift-columns"].rows[0][0].text == "a"
+    assert found["drift-columns"].rows[0][1] == "33 %"
+    when = found["PeriodMap"]
+    assert when.names == ("a", "a (grid)")
+    assert {round(share, 2) for share in when.shares[0][:20]} == {0.0}
+    assert {round(share, 2) for share in when.shares[0][-10:]} == {1.0}
+    assert when.last[-1].startswith("2025-08-22")
+    assert when.table.rows[0][2].startswith("2025-02-04")
+    # the model is constant beyond its grid: all of the rise of the loss sits on the rows that left
+    assert page.analysis.drift.clipping.part("columns").carried.value == pytest.approx(1, abs=0.02)
+    assert any("of the rise" in getattr(block, "text", "") for block in page.document.section("drift").blocks)
+    assert {finding.section for finding in page.analysis.findings} >= {"drift"}
+
+
+def test_a_card_stands_in_for_the_reference_data():
+    then, now = drifted()
+    head = learnt(then)
+    card = ki.range_card(head, then, target="y", progress=False)
+    page = ki.report(head, now, target="y", reference=card, progress=False)
+    assert "drift-consequences" in blocks(page)
+    assert not any("rise" in getattr(block, "text", "") for block in page.document.section("drift").blocks)
+    same = ki.report(head, then, target="y", reference=card, progress=False)
+    assert "PeriodMap" not in blocks(same)
+    assert "Nothing left its range" in same.document.section("drift").lead
+
+
+def test_hostile_labels_of_rows_are_shown_as_text():
+    then, now = drifted(index=[f"{i:04d}</text><script>alert(1)</script>" for i in range(600)])
+    html = ki.report(learnt(then), now, target="y", reference=then, progress=False).to_html()
+    assert "<script>alert" not in html
+    assert "0400&lt;/text&gt;" in html
+
+
+@pytest.mark.parametrize("target", [None, "y"])
+def test_without_a_target_only_changes_of_the_output_are_told(target):
+    then, now = drifted()
+    head = learnt(then)
+    if target is None:
+        then, now = then.drop(columns="y"), now.drop(columns="y")
+    page = ki.report(head, now, target=target, reference=then, progress=False)
+    assert ("#Costs" in blocks(page)["drift-consequences"].columns) == (target == "y")
+
+
+def test_no_reference_no_drift_page():
+    page = ki.report(hybrid(), (DATA, Y), progress=False)
+    assert "drift" not in [section.id for section in page.document.sections]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kaninterp.core.drift import DriftEvidence
 from kaninterp.core.evidence import EdgeAblation, InputAblation, InputAttribution, SurvivalCurve
 from kaninterp.core.findings import Finding, Verdict
 from kaninterp.core.frozen import Array, BoolArray
@@ -136,6 +137,8 @@ class Analysis:
         What everything below was computed from.
     ablation, attribution, curve, edge_ablation
         Evidence on raw inputs and edges; None where it was not measured.
+    drift : DriftEvidence or None
+        The data against those from before.
     scores, ranges, straightness : tuple, one entry per layer
         Conclusions per edge and per node.
     verdicts : tuple of Verdict
@@ -151,6 +154,7 @@ class Analysis:
     attribution: InputAttribution | None
     curve: SurvivalCurve | None
     edge_ablation: EdgeAblation | None
+    drift: DriftEvidence | None
     scores: tuple[LayerScores, ...]
     ranges: tuple[LayerRanges, ...]
     straightness: tuple[LayerStraightness, ...]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from kaninterp.core.drift import DriftEvidence
 from kaninterp.core.errors import DataError, InputTypeError, PlanError, ShapeError
 from kaninterp.core.evidence import EdgeAblation, InputAblation, InputAttribution, SurvivalCurve
 from kaninterp.core.findings import Verdict
@@ -32,6 +33,7 @@ def analyze(
     curve: SurvivalCurve | None = None,
     edge_ablation: EdgeAblation | None = None,
     reference: Trace | RangeCard | None = None,
+    drift: DriftEvidence | None = None,
     rule: PruneRule | None = None,
 ) -> Analysis:
     """Conclude: scores, ranges, straightness, verdicts on inputs, a prune plan and findings.
@@ -45,6 +47,8 @@ def analyze(
         inputs of a plain KAN are judged by scores and those of a hybrid are left open.
     reference : Trace or RangeCard, optional
         Of the same model over other data, for drift.
+    drift : DriftEvidence, optional
+        What was measured of the same data against a card, which takes the place of ``reference``.
     rule : callable, optional
         One of `RULES` or your own ``(trace, scores, *, probe=None) -> PrunePlan``. Default: `BudgetRule`. Verdicts
         on inputs are added to whatever it decides.
@@ -65,7 +69,7 @@ def analyze(
         A rule of your own leaves nothing of the head.
     """
     _check(trace, ablation, attribution, curve, edge_ablation)
-    ranges = layer_ranges(trace, reference)
+    ranges = layer_ranges(trace, reference if drift is None else drift.card)
     scores = layer_scores(trace)
     verdicts = input_verdicts(trace, scores, ablation=ablation, curve=curve)
     plan = _plan(trace, scores, verdicts, rule)
@@ -75,6 +79,7 @@ def analyze(
         attribution=attribution,
         curve=curve,
         edge_ablation=edge_ablation,
+        drift=drift,
         scores=scores,
         ranges=ranges,
         straightness=layer_straightness(trace),

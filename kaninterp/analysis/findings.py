@@ -13,7 +13,7 @@ from .findings_ranges import RANGE_CHECKS
 
 __all__ = ["CHECKS", "SECTIONS", "find"]
 
-SECTIONS = ("answer", "findings", "network", "inputs", "ranges", "model", "glossary")
+SECTIONS = ("answer", "findings", "network", "inputs", "ranges", "drift", "model", "glossary")
 
 CHECKS: tuple[Callable[[Analysis], tuple[Finding, ...]], ...] = (*RANGE_CHECKS, *INPUT_CHECKS, *EDGE_CHECKS)
 """Every check; each returns no finding, or some."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from kaninterp.core.frozen import BoolArray
 from kaninterp.core.watch import RISE
 
 from .bundle import Analysis, LayerRanges
+from .checking import check_findings
 from .grid_use import BULK, OUTSIDE, SPREAD
 from .straightness import CAUSES, count_causes
 from .wording import counted, listed, number, percent
@@ -117,6 +119,14 @@ def _in_state(analysis: Analysis, layer: int, state: str, told: Sequence[str]) -
 
 
 def drift(analysis: Analysis) -> tuple[Finding, ...]:
+    """What changed since the reference data: by all that was measured of it, or by the shares outside alone."""
+    if analysis.drift is None:
+        return _risen(analysis)
+    found = check_findings(analysis.trace, analysis.drift.card, analysis.drift.columns)
+    return tuple(replace(finding, section="drift") for finding in found)
+
+
+def _risen(analysis: Analysis) -> tuple[Finding, ...]:
     """Nodes that leave the grid more often than on the reference data."""
     found = []
     for layer, ranges in enumerate(analysis.ranges):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from .cells import Name, Table, Whisker
+from .drift_nouns import PeriodMap
 from .edge_nouns import EdgeCards
 from .figure_nouns import NetworkFigure
 
@@ -250,7 +251,7 @@ class Definitions:
 
 Block: TypeAlias = (
     "AnswerBox | Questions | Findings | Paragraph | Table | SurvivalChart | LossCurve | InputCards | Listing | Verbatim"
-    " | Definitions | NetworkFigure | EdgeCards"
+    " | Definitions | NetworkFigure | EdgeCards | PeriodMap"
 )
 
 

@@ -11,6 +11,7 @@ from kaninterp.core.evidence import PruneCost
 from .blocks import Document, Section
 from .material import Material
 from .sections.answer import answer_section
+from .sections.drift import drift_section
 from .sections.findings import findings_section
 from .sections.glossary import glossary_section
 from .sections.inputs import inputs_section
@@ -21,16 +22,17 @@ from .wording import count, plural, shown
 
 __all__ = ["SECTIONS", "document"]
 
-SECTIONS: tuple[Callable[[Material], Section], ...] = (
+SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
     answer_section,
     findings_section,
     network_section,
     inputs_section,
     ranges_section,
+    drift_section,
     model_section,
     glossary_section,
 )
-"""Top to bottom. A new section is one function and one line here."""
+"""Top to bottom; None where a report has nothing to say under it. A new section is one function and one line here."""
 
 TITLE = "What this model uses"
 
@@ -73,7 +75,7 @@ def document(
     return Document(
         title=shown(title),
         subtitle=_subtitle(analysis),
-        sections=tuple(section(material) for section in SECTIONS),
+        sections=tuple(made for section in SECTIONS if (made := section(material)) is not None),
     )
 
 

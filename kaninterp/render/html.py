@@ -18,6 +18,7 @@ from .figure_nouns import NetworkFigure
 from .heatmap import heatmap, needs_heatmap
 from .loss_curve import loss_curve
 from .network import edge_label, network_svg
+from .period_map import LEVELS, period_map
 from .ruler import ruler
 from .serial import to_json
 from .thumbnails import groups, symbols, thumbnail
@@ -94,6 +95,8 @@ def _environment() -> Environment:
         heatmap=heatmap,
         loss_curve=loss_curve,
         needs_heatmap=needs_heatmap,
+        period_map=period_map,
+        levels=LEVELS,
         names=_names,
         edge_label=edge_label,
         ticks=charts.nice_ticks,

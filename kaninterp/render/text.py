@@ -20,6 +20,7 @@ from .blocks import (
     Verbatim,
 )
 from .cells import Badge, Bars, Cell, Histogram, Name, Table, Whisker, Zones
+from .drift_nouns import PeriodMap
 from .edge_nouns import EdgeCards
 from .figure_nouns import NetworkFigure
 from .wording import count, number, percent, shorten, sign
@@ -146,6 +147,10 @@ def _loss_curve(block: LossCurve) -> str:
     return "\n".join([_wrap(f"{block.caption}: {block.summary}"), _table(block.table)])
 
 
+def _periods(block: PeriodMap) -> str:
+    return _wrap(f"{block.caption}: {block.summary}")
+
+
 def _cards(block: InputCards) -> str:
     lines = [block.caption]
     for card in block.items[:MOST_ROWS]:
@@ -207,4 +212,5 @@ _WRITERS: dict[type[Any], Callable[[Any], str]] = {
     Definitions: _definitions,
     NetworkFigure: _network,
     EdgeCards: _edges,
+    PeriodMap: _periods,
 }

@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from torch import nn
 
@@ -14,15 +13,13 @@ from kaninterp.adapters import as_view
 from kaninterp.analysis.checking import check_findings
 from kaninterp.core import RangeCard
 from kaninterp.core.errors import NamesError
-from kaninterp.core.frozen import BoolArray
-from kaninterp.data import Batches
 from kaninterp.data.convert import table_names
 from kaninterp.measure import trace
 from kaninterp.measure.host import Columns
 from kaninterp.measure.outside import watch_columns
 from kaninterp.measure.tracing import card_of, prepared
 from kaninterp.render import CheckReport
-from kaninterp.training.sparsity import RawColumns
+from kaninterp.workflows.drifting import columns_read
 
 __all__ = ["check"]
 
@@ -100,15 +97,9 @@ def check(
     batches.again()
     if Columns.readable(batches.first):
         card.check_columns(Columns.of(batches.first, batches.names_per_input).names)
-    columns = watch_columns(batches, card, _read(model, batches))
+    columns = watch_columns(batches, card, columns_read(model, batches))
     seen = trace(model, batches, path=path, progress=progress)
     return CheckReport(findings=check_findings(seen, card, columns), card=card, rows=seen.rows, data=seen.data)
-
-
-def _read(model: nn.Module, batches: Batches) -> BoolArray:
-    """Which raw columns the model reads."""
-    flags = dict(zip(batches.names, RawColumns.of(model, batches).alive().tolist(), strict=True))
-    return np.array([flags[name] for name in Columns.of(batches.first, batches.names_per_input).names], bool)
 
 
 def _by_name(frame: pd.DataFrame, card: RangeCard, target: Any) -> pd.DataFrame:

@@ -18,17 +18,19 @@ from tqdm import tqdm
 from kaninterp.adapters import as_view
 from kaninterp.analysis import Analysis, analyze, answers
 from kaninterp.core import ModelError, PruneCost, RangeCard, Trace
+from kaninterp.core.drift import DriftEvidence
 from kaninterp.core.errors import InputTypeError
-from kaninterp.data import Batches, check_seed
-from kaninterp.measure import ablate, ablate_edges, attribute, trace
+from kaninterp.data import Batches, check_seed, row_labels
+from kaninterp.measure import ablate, ablate_edges, attribute, range_card, trace
 from kaninterp.measure.host import Columns
 from kaninterp.measure.tracing import card_of, prepared
 from kaninterp.pruning import PruneReport, PruneRun, measure_cost, summarize
 from kaninterp.render import Report, check_writable, document, prune_document
+from kaninterp.workflows.drifting import drift_evidence
 
 __all__ = ["prune_page", "report"]
 
-STEPS = ("trace", "reference", "inputs", "lags", "edges", "conclusions", "price of the plan")
+STEPS = ("reference", "trace", "inputs", "lags", "edges", "conclusions", "price of the plan")
 UNDO = """kaninterp.workflows.prune_page(run, held_out)
 run = run.undo()  # the last step back; run.model is the model before it"""
 PRINTED_VERSIONS = ("kaninterp", "torch", "captum", "numpy")
@@ -115,12 +117,9 @@ def report(
         reference.check_columns(Columns.of(batches.first, batches.names_per_input).names)
     asked = _Asked(model=model, batches=batches, target_names=target_names, loss=loss, path=path, seed=seed)
     with tqdm(total=len(STEPS), desc="report", unit="step", leave=False, delay=1.0, disable=not progress) as bar:
-        before: Trace | RangeCard | None = reference if isinstance(reference, RangeCard) else None
-        if reference is not None and before is None:
-            _step(bar, "reference")
-            label = _label_in(reference, target)
-            before = asked.trace(prepared(model, reference, target=label, feature_names=batches.names))
-        analysis = _concluded(asked, before, bar)
+        _step(bar, "reference")
+        drift = None if reference is None else _drift(asked, reference, target, row_labels(data))
+        analysis = _concluded(asked, drift, bar)
         _step(bar, "price of the plan")
         cost, remark = _price(asked, analysis)
     page = Report(
@@ -129,8 +128,8 @@ def report(
             cost=cost,
             answers=answers(analysis, cost),
             title=title or f"What {type(model).__name__} uses",
-            options=(*_options(asked, batch_size, before is not None), *remark),
-            call=_call(asked, target, named=feature_names is not None, compared=before is not None),
+            options=(*_options(asked, batch_size, drift is not None), *remark),
+            call=_call(asked, target, named=feature_names is not None, compared=drift is not None),
             versions=_versions(),
         ),
         analysis=analysis,
@@ -230,7 +229,22 @@ class _Asked:
         return trace(self.model, batches, target_names=self.target_names, path=self.path, progress=False)
 
 
-def _concluded(asked: _Asked, reference: Trace | RangeCard | None, bar: Any) -> Analysis:
+def _drift(asked: _Asked, reference: Any, target: Any, labels: Any) -> DriftEvidence:
+    """The data against a card, or against that of the reference data."""
+    label, before = None, None
+    if isinstance(reference, RangeCard):
+        card = reference
+    else:
+        label, before = _label_in(reference, target), reference
+        rows = prepared(asked.model, reference, target=label, feature_names=asked.batches.names)
+        card = range_card(asked.model, rows, path=asked.path, progress=False)
+        if rows.first.target is None:
+            before = None  # no loss to compare with
+    options: dict[str, Any] = {"loss": asked.loss, "path": asked.path, "seed": asked.seed}
+    return drift_evidence(asked.model, asked.batches, card, labels=labels, reference=before, target=label, **options)
+
+
+def _concluded(asked: _Asked, drift: DriftEvidence | None, bar: Any) -> Analysis:
     _step(bar, "trace")
     current = asked.trace(asked.batches)
     model, batches, path, seed = asked.model, asked.batches, asked.path, asked.seed
@@ -243,9 +257,7 @@ def _concluded(asked: _Asked, reference: Trace | RangeCard | None, bar: Any) -> 
         _step(bar, "edges")
         edges = ablate_edges(model, batches, loss=asked.loss, path=path)
     _step(bar, "conclusions")
-    return analyze(
-        current, ablation=ablation, attribution=attribution, curve=curve, edge_ablation=edges, reference=reference
-    )
+    return analyze(current, ablation=ablation, attribution=attribution, curve=curve, edge_ablation=edges, drift=drift)
 
 
 def _price(asked: _Asked, analysis: Analysis) -> tuple[PruneCost | None, tuple[tuple[str, str], ...]]:

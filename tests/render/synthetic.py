@@ -94,6 +94,7 @@ def synthetic(
         attribution=_attribution(names, lags, widths, ablation, rng) if ablation and names else None,
         curve=_curve(ablation) if ablation else None,
         edge_ablation=_edge_ablation(scores, alive, rng) if measured else None,
+        drift=None,
         scores=scores,
         ranges=tuple(_ranges(layer, reference) for layer in layers),
         straightness=tuple(_straight(layer, rng) for layer in layers),

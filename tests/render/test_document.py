@@ -40,7 +40,7 @@ def block(doc, section: str, kind: type):
 def test_every_section_is_there_for_every_shape(shape):
     _, doc = made(shape)
     assert [s.id for s in doc.sections] == ["answer", "findings", "network", "inputs", "ranges", "model", "glossary"]
-    assert len(doc.sections) == len(SECTIONS)
+    assert len(doc.sections) == len(SECTIONS) - 1  # no drift without a reference
 
 
 @pytest.mark.parametrize("shape", SHAPES)
