@@ -265,7 +265,7 @@ def test_a_card_stands_in_for_the_reference_data():
     assert not any("rise" in getattr(block, "text", "") for block in page.document.section("drift").blocks)
     same = ki.report(head, then, target="y", reference=card, progress=False)
     assert "PeriodMap" not in blocks(same)
-    assert "Nothing left its range" in same.document.section("drift").lead
+    assert "Nothing found" in same.document.section("drift").lead
 
 
 def test_hostile_labels_of_rows_are_shown_as_text():

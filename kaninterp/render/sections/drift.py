@@ -55,7 +55,7 @@ def _lead(material: Material, drift: DriftEvidence, departures: tuple[Departure,
     rows, before = count(material.analysis.trace.rows), count(drift.card.rows)
     text = f"{rows} rows against {before} seen before ({shown(drift.card.data)}). "
     if not found:
-        return text + "Nothing left its range, and nothing stands still."
+        return f"{text}Nothing found: no column that the model reads left its range beyond chance, and none froze."
     told = f"{sure} finding{plural(sure)}" if sure else "Nothing that chance does not explain"
     first = f" The first to leave: {departures[0]}." if departures else ""
     return f"{text}{told}, and {len(found) - sure} to note, under Findings.{first}"
