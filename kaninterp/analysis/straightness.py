@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kaninterp.core.frozen import Array
+from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.trace import LayerTrace, Trace
 
 from .attribution import strength
@@ -103,11 +103,11 @@ def count_causes(layers: Iterable[LayerStraightness]) -> Counter[str]:
 def _straightness(layer: LayerTrace, weights: Array, input_m2: Array) -> LayerStraightness:
     edges, parts = layer.edges, layer.parts
     varies = weights > 0
-    spline_m2, spline_with_input = parts.spline_m2(edges), parts.spline_with_input(edges)
     r2 = _linear_r2(edges.m2, edges.with_input, input_m2) * varies
-    whole, size = _over_domain(layer)
     rest = _left_over(edges.m2, edges.with_input, input_m2)
-    base_rest = _left_over(parts.m2, parts.with_input, input_m2)
+    whole, size = _over_domain(layer)
+    base_share = np.divide(parts.with_edge, edges.m2, out=np.zeros(r2.shape), where=edges.m2 > 0) * varies
+    slope = np.divide(edges.with_input, input_m2, out=np.zeros(r2.shape), where=varies & (input_m2 > 0))
     outside = np.broadcast_to(1.0 - layer.ranges.zones[:, 0], r2.shape)
     holds = {
         "masked": ~edges.alive,
@@ -118,13 +118,9 @@ def _straightness(layer: LayerTrace, weights: Array, input_m2: Array) -> LayerSt
         "untrained": parts.untouched,
         "shrunk": size < SHRUNK * parts.start,
         "under-used": whole < STRAIGHT_R2,
-        "drowned": (_linear_r2(spline_m2, spline_with_input, input_m2) < BENT_R2)
-        & (rest > CANCELLED**2 * base_rest)
-        & (parts.m2 > 0),
+        "drowned": _drowned(layer, rest, input_m2),
     }
     names = np.select(list(holds.values()), [np.full(r2.shape, name, dtype=object) for name in holds], "linear")
-    base_share = np.divide(parts.with_edge, edges.m2, out=np.zeros(r2.shape), where=edges.m2 > 0) * varies
-    slope = np.divide(edges.with_input, input_m2, out=np.zeros(r2.shape), where=varies & (input_m2 > 0))
     return LayerStraightness(
         linear_r2=r2,
         domain_r2=whole,
@@ -135,6 +131,14 @@ def _straightness(layer: LayerTrace, weights: Array, input_m2: Array) -> LayerSt
         cause=tuple(tuple(map(str, row)) for row in names),
         straight=varies & (r2 >= STRAIGHT_R2),
     )
+
+
+def _drowned(layer: LayerTrace, rest: Array, input_m2: Array) -> BoolArray:
+    """Edges with a spline that bends (or is nothing), and does not do so to straighten their base branch."""
+    parts = layer.parts
+    spline = _linear_r2(parts.spline_m2(layer.edges), parts.spline_with_input(layer.edges), input_m2)
+    straightened = rest <= CANCELLED**2 * _left_over(parts.m2, parts.with_input, input_m2)
+    return np.asarray((spline < BENT_R2) & ~straightened & (parts.m2 > 0))
 
 
 def _linear_r2(m2: Array, with_input: Array, input_m2: Array) -> Array:

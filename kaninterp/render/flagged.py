@@ -9,13 +9,14 @@ from kaninterp.analysis.grid_use import OUTSIDE
 from kaninterp.analysis.straightness import CAUSES
 from kaninterp.core.frozen import Array
 
+from .blocks import Block
 from .cells import Cell, Name, Table
 from .edge_columns import grid_histogram, window
 from .edge_nouns import EdgeCard, EdgeCards, EdgeFigure
 from .material import Material
 from .wording import count, number, percent, shown
 
-__all__ = ["edge_table", "flagged_edges"]
+__all__ = ["edge_blocks"]
 
 MAX_CARDS = 6
 """Cards are about 3 kB each."""
@@ -24,7 +25,6 @@ POINTS = 49
 FINE = {"", "linear", "constant", "masked"}
 """What is no reason for a card, as long as the data stay on the grid."""
 LEAVES = "its input leaves the domain on {} of rows; the rest of the curve was fitted"
-RETURN = "update the domains to these data and train on (head.update), or check the scaling of the inputs"
 
 CARDS_NOTE = (
     "Each on its own axis, about its mean over the data. Solid: the edge. Dashed: its base branch alone. Light band: "
@@ -39,12 +39,15 @@ TABLE_NOTE = (
 Place = tuple[int, int, int]
 
 
-def flagged_edges(material: Material) -> EdgeCards | None:
-    """Cards of the edges with something to mend, by cause and then by strength; None if there is none."""
+def edge_blocks(material: Material) -> tuple[Block, ...]:
+    """Cards of the edges with something to mend, if there are any, and a table of all live edges."""
     analysis = material.analysis
-    flagged = [place for place in _ordered(analysis) if _flagged(analysis, place)]
-    if not flagged:
-        return None
+    places = _ordered(analysis)
+    flagged = [place for place in places if _flagged(analysis, place)]
+    return (*((_cards(analysis, flagged),) if flagged else ()), _table(analysis, places))
+
+
+def _cards(analysis: Analysis, flagged: list[Place]) -> EdgeCards:
     left = len(flagged) - MAX_CARDS
     return EdgeCards(
         caption=f"{count(len(flagged))} edge{' has' if len(flagged) == 1 else 's have'} something to mend",
@@ -53,10 +56,7 @@ def flagged_edges(material: Material) -> EdgeCards | None:
     )
 
 
-def edge_table(material: Material) -> Table:
-    """Straightness of all live edges in numbers, those of the cards first."""
-    analysis = material.analysis
-    places = _ordered(analysis)
+def _table(analysis: Analysis, places: list[Place]) -> Table:
     left = len(places) - MAX_ROWS
     return Table(
         id="edge-straightness",
@@ -69,16 +69,21 @@ def edge_table(material: Material) -> Table:
 
 
 def _ordered(analysis: Analysis) -> list[Place]:
-    """Live edges: by cause as in `CAUSES`, curved ones after them, strong before weak."""
-    rank = {
-        name: i for i, name in enumerate((*(name for name in CAUSES if name not in FINE), "", "linear", "constant"))
-    }
+    """Live edges: those to mend by cause as in `CAUSES`, then the others; strong before weak."""
+    causes = (*(name for name in CAUSES if name not in FINE), "", "linear", "constant")
+    rank = {name: i for i, name in enumerate(causes)}
+    score = [layer.kan2.max(0) for layer in analysis.scores]
     places = [
         (layer, int(dst), int(src))
         for layer, table in enumerate(analysis.trace.layers)
         for dst, src in np.argwhere(table.edges.alive)
     ]
-    return sorted(places, key=lambda p: (not _flagged(analysis, p), rank[_cause(analysis, p)], -_score(analysis, p), p))
+
+    def key(place: Place) -> tuple[bool, int, float, Place]:
+        layer, dst, src = place
+        return (not _flagged(analysis, place), rank[_cause(analysis, place)], -float(score[layer][dst, src]), place)
+
+    return sorted(places, key=key)
 
 
 def _flagged(analysis: Analysis, place: Place) -> bool:
@@ -92,16 +97,11 @@ def _cause(analysis: Analysis, place: Place) -> str:
     return analysis.straightness[layer].cause[dst][src]
 
 
-def _score(analysis: Analysis, place: Place) -> float:
-    layer, dst, src = place
-    return float(analysis.scores[layer].kan2[:, dst, src].max())
-
-
 def _card(analysis: Analysis, place: Place) -> EdgeCard:
     layer, dst, src = place
     straight, cause = analysis.straightness[layer], _cause(analysis, place)
     inside = float(analysis.ranges[layer].trained[src])
-    why, fix = CAUSES[cause] if cause else (LEAVES.format(percent(1 - inside)), RETURN)
+    why, fix = CAUSES[cause] if cause else (LEAVES.format(percent(1 - inside)), CAUSES["mixed"].fix)
     return EdgeCard(
         source=_node(analysis, layer, src),
         target=_node(analysis, layer + 1, dst),
@@ -114,7 +114,7 @@ def _card(analysis: Analysis, place: Place) -> EdgeCard:
             ),
             ("Rows inside the domain", percent(inside)),
             ("Variance from base | spline", _shares(analysis, place)),
-            ("KAN 2.0 score", number(_score(analysis, place), 2)),
+            ("KAN 2.0 score", number(float(analysis.scores[layer].kan2[:, dst, src].max()), 2)),
         ),
         figure=_figure(analysis, place),
     )

@@ -10,7 +10,7 @@ from kaninterp.analysis.grid_use import OUTSIDE, SPREAD
 from kaninterp.render.blocks import Block, Section
 from kaninterp.render.cells import Cell, Histogram, Name, Table, Zones
 from kaninterp.render.edge_columns import grid_histogram, window
-from kaninterp.render.flagged import edge_table, flagged_edges
+from kaninterp.render.flagged import edge_blocks
 from kaninterp.render.material import Material
 from kaninterp.render.wording import count, number, percent, shown, sign
 
@@ -44,10 +44,8 @@ NOTE = (
 
 def ranges_section(material: Material) -> Section:
     """One table per layer: zones, coverage, what was seen, and the same for reference data."""
-    flagged = flagged_edges(material)
     blocks: tuple[Block, ...] = (
-        *(() if flagged is None else (flagged,)),
-        edge_table(material),
+        *edge_blocks(material),
         *(_table(material, i) for i in range(len(material.analysis.ranges))),
     )
     worst = min((float(r.trained.min()) for r in material.analysis.ranges if r.trained.size), default=1.0)
