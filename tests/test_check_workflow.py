@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import kaninterp as ki
+from kaninterp.adapters import as_view
 from kaninterp.core import (
     DataError,
     FileFormatError,
@@ -21,7 +22,7 @@ from kaninterp.core import (
 )
 from kaninterp.data import as_batches
 from kaninterp.measure import range_card
-from kaninterp.measure.outside import watch_columns
+from kaninterp.measure.watching import watch
 from kaninterp.workflows import check
 
 NAMES = tuple(f"x{i}" for i in range(8))
@@ -61,8 +62,9 @@ def drifting_windows(n=3000, steps=12, seed=0):
     return windows[:known], windows[known + steps :]
 
 
-def shares(now, card):
-    return watch_columns(as_batches(now, names=card.columns, dtype=torch.float32), card).counts.outside
+def shares(model, now, card):
+    batches = as_batches(now, names=card.columns, dtype=torch.float32)
+    return watch(model, as_view(model), batches, card)[1].columns.counts.outside
 
 
 def named(model, now, card):
@@ -78,14 +80,16 @@ def test_the_drift_menu(n, seed):
     model = head(8)
     card = card_of(model, before)
     exact = [0, 0.25, 0.5, 0, 0, 0, 0, 0.25]
-    outside = shares(now, card)
+    outside = shares(model, now, card)
     np.testing.assert_allclose(outside, exact, atol=0.035 if n == 2000 else 0.12)  # three standard errors
     found = check(model, now, card=card, progress=False)
     ranges = next(finding for finding in found.findings if finding.code == "columns-range")
     assert ranges.claim.startswith("3 columns of 8 left the range of the card: ")
     assert {name for name in NAMES if f"{name} " in ranges.evidence.split(".")[0] + " "} == {"x1", "x2", "x7"}
-    # truncation, a flipped copula and another concept are invisible to ranges, and it says so
-    assert "cut to part of its range, columns that no longer go together" in str(found)
+    cut = next(finding for finding in found.findings if finding.section == "shape" and finding.severity != "note")
+    assert cut.claim == "1 column of 8 was cut to part of its range: x3."
+    # columns that no longer go together and another concept are invisible to single columns, and it says so
+    assert "columns that no longer go together" in str(found)
 
 
 def test_windows_that_drift_through_an_lstm():
@@ -96,9 +100,10 @@ def test_windows_that_drift_through_an_lstm():
     model = ki.Hybrid(backbone, head(8))
     names = [f"u{i}" for i in range(6)]
     card = card_of(model, before, feature_names=names)
-    np.testing.assert_allclose(shares(now, card), [0, 2 / 3, 0, 0, 1, 0], atol=0.02)
+    np.testing.assert_allclose(shares(model, now, card), [0, 2 / 3, 0, 0, 1, 0], atol=0.02)
     found = check(model, now, card=card, feature_names=names, progress=False)
-    assert [finding.code for finding in found.findings] == ["columns-range", "frozen"]  # an LSTM never leaves [-1, 1]
+    assert [finding.code for finding in found.findings] == ["columns-range", "frozen", "layer-shape"]
+    assert found.findings[2].severity == "note"  # an LSTM never leaves [-1, 1], but its units are elsewhere in it
     assert "u4 and u1" in found.findings[0].claim
     assert found.findings[0].severity == "problem"
     assert "u5 = 0" in found.findings[1].evidence
@@ -265,9 +270,9 @@ def test_the_forms_of_the_result(tmp_path):
     assert check(model, before, card=card, feature_names=names, progress=False).ok
     body = json.loads(found.to_json())
     assert (body["format"], body["ok"], body["rows"]) == ("kaninterp-check", False, 300)
-    assert [entry["name"] for entry in body["checks"]] == ["columns", "frozen", "layer-1"]
+    assert [entry["name"] for entry in body["checks"]] == ["columns", "frozen", "shape", "layer-1"]
     suite = ElementTree.fromstring(found.to_junit())
-    assert (suite.get("tests"), suite.get("failures")) == ("3", "2")
+    assert (suite.get("tests"), suite.get("failures")) == ("4", "3")
     assert suite.find("testcase/failure").get("type") == "columns-range"
     text = str(found)
     assert text.splitlines()[1].startswith("▲ raw columns stay in the range of the card")

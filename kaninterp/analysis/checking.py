@@ -9,8 +9,9 @@ import numpy as np
 from kaninterp.core.findings import Finding, Severity
 from kaninterp.core.range_card import RangeCard, SeenColumns
 from kaninterp.core.trace import LayerTrace, Trace
-from kaninterp.core.watch import Exit, RangeWatch, WatchedColumns, WatchedLayer
+from kaninterp.core.watch import Exit, RangeWatch, Watched, WatchedColumns, WatchedLayer
 
+from .checking_shapes import layer_shapes, shape_findings
 from .exceedance import more_than
 from .wording import counted, listed, number, percent, shown
 
@@ -29,13 +30,13 @@ BAD = 0.5
 """Share outside from which most of what a column or node brings was never seen."""
 
 BLIND = (
-    "Ranges do not show what happens inside them: a column cut to part of its range, columns that no longer go "
-    "together, or a target that follows them in another way. Compare the loss for that."
+    "Not to be seen in single columns: columns that no longer go together, as long as each keeps its own distribution, "
+    "and a target that follows them in another way. Compare the loss for that."
 )
-"""What no check of ranges sees; said with every result."""
+"""What no check of ranges and distributions sees; said with every result."""
 
 
-def check_findings(trace: Trace, card: RangeCard, columns: WatchedColumns | None) -> tuple[Finding, ...]:
+def check_findings(trace: Trace, card: RangeCard, watched: Watched) -> tuple[Finding, ...]:
     """Columns that left their range or froze, and nodes of every layer that left their domain.
 
     Parameters
@@ -44,8 +45,8 @@ def check_findings(trace: Trace, card: RangeCard, columns: WatchedColumns | None
         Of the new data, by the model of the card.
     card
         What the model has seen before.
-    columns
-        Raw values outside the card's ranges; None where columns could not be read.
+    watched
+        What was seen of the new data beside their trace.
 
     Returns
     -------
@@ -58,8 +59,13 @@ def check_findings(trace: Trace, card: RangeCard, columns: WatchedColumns | None
     (`exceedance`), a node if more than `RISE` of its rows left its domain since, and chance does not explain it. Both
     count independent rows, for a slow series leaves its old range by itself; what chance does explain is a note.
     """
-    ranges = _columns_out(card, columns)
-    return (*ranges, *_frozen(trace, card, columns), *_layers_out(trace, card, columns, quiet=not ranges))
+    ranges, left = _columns_out(card, watched.columns)
+    frozen, still = _frozen(trace, card, watched.columns)
+    shapes = shape_findings(trace, card, watched, told=left | still)
+    quiet = not (ranges or frozen or shapes)
+    layers, out = _layers_out(trace, card, watched, quiet=quiet)
+    nodes = layer_shapes(trace, card, watched, quiet=quiet and not layers, told=out)
+    return (*ranges, *frozen, *shapes, *layers, *nodes)
 
 
 def check_names(card: RangeCard) -> tuple[tuple[str, str], ...]:
@@ -67,8 +73,10 @@ def check_names(card: RangeCard) -> tuple[tuple[str, str], ...]:
     raw = () if card.raw is None else (
         ("columns", "raw columns stay in the range of the card"),
         ("frozen", "raw columns still vary"),
+        *((("shape", "raw columns keep their distribution"),) if card.raw.shapes is not None else ()),
     )  # fmt: skip
-    layers = ((f"layer-{i + 1}", f"inputs of KAN layer {i + 1} stay in their domain") for i in range(len(card.layers)))
+    asks = "inputs of KAN layer {} stay in their domain and keep their distribution"
+    layers = ((f"layer-{i + 1}", asks.format(i + 1)) for i in range(len(card.layers)))
     return (*raw, *layers)
 
 
@@ -89,9 +97,10 @@ def _watched(layer: LayerTrace) -> WatchedLayer:
     )
 
 
-def _columns_out(card: RangeCard, columns: WatchedColumns | None) -> tuple[Finding, ...]:
+def _columns_out(card: RangeCard, columns: WatchedColumns | None) -> tuple[tuple[Finding, ...], frozenset[str]]:
+    """Findings, and the columns that left for sure."""
     if columns is None or card.raw is None:
-        return ()
+        return (), frozenset()
     outside = columns.counts.outside
     out = [int(i) for i in np.argsort(-outside, kind="stable") if outside[i] > LEAST and columns.read[i]]
     sure = [i for i in out if _sure_of(card.raw, columns, i)]
@@ -112,7 +121,7 @@ def _columns_out(card: RangeCard, columns: WatchedColumns | None) -> tuple[Findi
         )
         evidence = f"Share of values outside: {_told(card.raw, columns, open_ones)}."
         found.append(_note("columns", claim, evidence, advice))
-    return tuple(found)
+    return tuple(found), frozenset(card.columns[i] for i in sure)
 
 
 def _sure_of(raw: SeenColumns, columns: WatchedColumns, index: int) -> bool:
@@ -139,55 +148,54 @@ def _told(raw: SeenColumns, columns: WatchedColumns, which: list[int]) -> str:
     )
 
 
-def _frozen(trace: Trace, card: RangeCard, columns: WatchedColumns | None) -> tuple[Finding, ...]:
+def _frozen(
+    trace: Trace, card: RangeCard, columns: WatchedColumns | None
+) -> tuple[tuple[Finding, ...], frozenset[str]]:
     """Columns that took one value although they seldom repeat one: P(n equal rows) = repeats ^ (n - 1)."""
     if trace.raw is None or card.raw is None or columns is None:
-        return ()
+        return (), frozenset()
     still = trace.raw.nodes.constant & ~card.raw.nodes.constant & columns.read
     chance = card.raw.repeats ** (columns.steps - 1)
     stuck = np.flatnonzero(still & (chance <= ALPHA / len(chance))).tolist()
     if not stuck:
-        return ()
+        return (), frozenset()
     values = listed(f"{card.columns[i]} = {number(float(trace.raw.nodes.low[i]))}" for i in stuck)
-    return (
-        Finding(
-            code="frozen",
-            severity="caution",
-            claim=f"{counted(stuck, 'column')} of {len(card.columns)} no longer vary: {_names(card, stuck)}.",
-            evidence=f"One value in all {columns.steps} rows: {values}; on the data of the card neighbouring rows were "
-            f"equal in {percent(float(card.raw.repeats[stuck].max()))} of cases at most.",
-            advice="A sensor or a join may be dead; a constant column looks harmless to every range.",
-            section="frozen",
-        ),
+    found = Finding(
+        code="frozen",
+        severity="caution",
+        claim=f"{counted(stuck, 'column')} of {len(card.columns)} no longer vary: {_names(card, stuck)}.",
+        evidence=f"One value in all {columns.steps} rows: {values}; on the data of the card neighbouring rows were "
+        f"equal in {percent(float(card.raw.repeats[stuck].max()))} of cases at most.",
+        advice="A sensor or a join may be dead; a constant column looks harmless to every range.",
+        section="frozen",
     )
+    return (found,), frozenset(card.columns[i] for i in stuck)
 
 
-def _layers_out(trace: Trace, card: RangeCard, columns: WatchedColumns | None, *, quiet: bool) -> tuple[Finding, ...]:
-    """Findings per layer; ``quiet``: no raw column shows anything."""
+def _layers_out(
+    trace: Trace, card: RangeCard, watched: Watched, *, quiet: bool
+) -> tuple[tuple[Finding, ...], frozenset[str]]:
+    """Findings per layer, and the nodes they name; ``quiet``: no raw column shows anything."""
     found: list[Finding] = []
+    named: set[str] = set()
     watch = watch_of(trace)
     exits = watch.exits(card)
     tests = sum(len(layer.below) for layer in watch.layers)
     for layer, table in enumerate(trace.layers):
         here = [x for x in exits if x.layer == layer and bool(table.edges.alive[:, x.index].any())]
-        sure = [x for x in here if _rise_of(x, watch, card, columns) <= ALPHA / (2 * tests)]
+        sure = [x for x in here if _rise_of(x, watch, card, watched) <= ALPHA / (2 * tests)]
         if here:
             hidden = layer > 0 and quiet and not found
             found.append(_layer_out(layer, sure or here, table.edges.alive.shape[1], sure=bool(sure), hidden=hidden))
-    return tuple(found)
+            named.update(item.name for item in here)
+    return tuple(found), frozenset(named)
 
 
-def _rise_of(item: Exit, watch: RangeWatch, card: RangeCard, columns: WatchedColumns | None) -> float:
-    """Chance of such a rise on its larger side, on independent rows.
-
-    Those of a node that is a raw column are the column's; of any other, the median over the columns the model reads.
-    """
-    now, then = watch.layers[item.layer], card.layers[item.layer].ranges
-    rows, worth = float(card.rows), float(now.rows)
-    if card.raw is not None and columns is not None and columns.read.any():
-        own = card.card.path == "" and item.layer == 0 and item.name in card.columns
-        which = [card.columns.index(item.name)] if own else np.flatnonzero(columns.read)
-        rows, worth = (float(np.median(values[which])) for values in (card.raw.effective, columns.effective))
+def _rise_of(item: Exit, watch: RangeWatch, card: RangeCard, watched: Watched) -> float:
+    """Chance of such a rise on its larger side, on independent rows."""
+    now, seen = watch.layers[item.layer], card.layers[item.layer]
+    then = seen.ranges
+    rows, worth = float(seen.effective[item.index]), float(watched.effective[item.layer][item.index])
     sides = (now.below, then.outside[:, :2].sum(1)), (now.above, then.outside[:, 2:].sum(1))
     shares = [
         (float(a[item.index]) / max(now.rows, 1), float(b[item.index] / max(then.count[item.index], 1)))

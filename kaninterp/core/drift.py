@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from .clipping import Clipping
 from .periods import Periods
 from .range_card import RangeCard
-from .watch import WatchedColumns
+from .watch import Watched
 
 __all__ = ["DriftEvidence"]
 
@@ -20,8 +20,8 @@ class DriftEvidence:
     ----------
     card : RangeCard
         What the model had seen before.
-    columns : WatchedColumns or None
-        Values of raw columns outside the ranges of the card; None where there are no columns.
+    watched : Watched
+        Columns and nodes of the data.
     periods : Periods
         When columns and nodes left.
     clipping : Clipping or None
@@ -31,7 +31,7 @@ class DriftEvidence:
     """
 
     card: RangeCard
-    columns: WatchedColumns | None
+    watched: Watched
     periods: Periods
     clipping: Clipping | None
     remark: str = ""

@@ -10,6 +10,7 @@ import numpy as np
 from . import archive
 from .errors import DataError, InputTypeError, NamesError, ShapeError
 from .frozen import Array, floats
+from .shapes import Shapes
 from .tables import NodeTable, RangeTable, RawTable
 from .trace import ModelCard, Trace
 
@@ -21,10 +22,26 @@ SHOWN = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SeenLayer:
-    """Input nodes of one KAN layer: their moments, and where they fell on the grid."""
+    """Input nodes of one KAN layer.
+
+    Attributes
+    ----------
+    inputs : NodeTable
+        Their moments.
+    ranges : RangeTable
+        Where they fell on the grid.
+    effective : ndarray, shape (src,)
+        Independent rows that would tell as much.
+    """
 
     inputs: NodeTable
     ranges: RangeTable
+    effective: Array
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "effective", floats(self.effective, self.inputs.mean.shape, "SeenLayer.effective"))
+        if (self.effective < 0).any():
+            raise DataError("SeenLayer: numbers of rows are 0 or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,12 +57,15 @@ class SeenColumns:
         Independent rows that would tell as much: rows in the order of time repeat each other.
     repeats : ndarray, shape (F,)
         Share of rows that equal the row before: how little it means that a column stands still. 1: not known.
+    shapes : Shapes or None
+        Distributions at lag 0; None: not known.
     """
 
     names: tuple[str, ...]
     nodes: NodeTable
     effective: Array
     repeats: Array
+    shapes: Shapes | None
 
     def __post_init__(self) -> None:
         shape = (len(self.names),)
@@ -55,13 +75,15 @@ class SeenColumns:
             raise ShapeError(f"SeenColumns: {len(self.names)} names for {len(self.nodes.mean)} columns")
         if (self.effective < 0).any() or (self.repeats < 0).any() or (self.repeats > 1).any():
             raise DataError("SeenColumns: numbers of rows are 0 or more, shares from 0 to 1")
+        if self.shapes is not None and len(self.shapes.quantiles) != len(self.names):
+            raise ShapeError(f"SeenColumns: {len(self.names)} names for {len(self.shapes.quantiles)} distributions")
 
-
-def _columns(raw: RawTable, effective: Array | None, repeats: Array | None) -> SeenColumns:
-    count = len(raw.names)
-    worth = np.full(count, raw.nodes.count / max(raw.lags, 1)) if effective is None else effective
-    again = np.ones(count) if repeats is None else repeats
-    return SeenColumns(names=raw.names, nodes=raw.nodes, effective=worth, repeats=again)
+    @classmethod
+    def of(cls, raw: RawTable) -> SeenColumns:
+        """Columns of a trace: every row counts, nothing is known of their order."""
+        count = len(raw.names)
+        worth = np.full(count, raw.nodes.count / max(raw.lags, 1))
+        return cls(names=raw.names, nodes=raw.nodes, effective=worth, repeats=np.ones(count), shapes=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -112,17 +134,19 @@ class RangeCard:
             raise DataError("RangeCard: numbers of rows are positive, and counts 0 or more")
 
     @classmethod
-    def of(cls, trace: Trace, *, effective: Array | None = None, repeats: Array | None = None) -> RangeCard:
+    def of(
+        cls, trace: Trace, *, columns: SeenColumns | None = None, effective: tuple[Array, ...] | None = None
+    ) -> RangeCard:
         """The part of a trace that later data are held against.
 
         Parameters
         ----------
         trace
             Of the training data.
-        effective : ndarray, shape (F,), optional
-            Independent rows, per raw column; None: all rows are.
-        repeats : ndarray, shape (F,), optional
-            Share of rows that equal the row before; None: not known. `kaninterp.range_card` measures both.
+        columns
+            What is known of the raw columns beyond the trace; None: their moments. `kaninterp.range_card` measures it.
+        effective : tuple of ndarray, optional
+            Independent rows per input node of each layer; None: all rows are.
 
         Raises
         ------
@@ -131,10 +155,15 @@ class RangeCard:
         """
         if not trace.rows:
             raise DataError("RangeCard: the trace holds no rows, so nothing was seen; trace the training data")
+        worth = effective or tuple(np.full(len(layer.inputs.mean), layer.inputs.count) for layer in trace.layers)
+        seen = SeenColumns.of(trace.raw) if columns is None and trace.raw is not None else columns
         return cls(
             card=trace.card,
-            layers=tuple(SeenLayer(inputs=layer.inputs, ranges=layer.ranges) for layer in trace.layers),
-            raw=None if trace.raw is None else _columns(trace.raw, effective, repeats),
+            layers=tuple(
+                SeenLayer(inputs=layer.inputs, ranges=layer.ranges, effective=rows)
+                for layer, rows in zip(trace.layers, worth, strict=True)
+            ),
+            raw=seen,
             rows=trace.rows,
             data=trace.data,
         )
@@ -177,7 +206,7 @@ class RangeCard:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> RangeCard:
         """Read a card back; raises `FileFormatError` on anything else."""
-        return archive.load_text(path, cls, (ModelCard, NodeTable, RangeTable, SeenColumns, SeenLayer))
+        return archive.load_text(path, cls, (ModelCard, NodeTable, RangeTable, SeenColumns, SeenLayer, Shapes))
 
     @classmethod
     def given(cls, card: object) -> RangeCard:

@@ -11,8 +11,9 @@ from . import archive
 from .errors import ShapeError
 from .frozen import Array, BoolArray, IntArray, floats, integers
 from .range_card import RangeCard
+from .shapes import Shapes
 
-__all__ = ["RISE", "Exit", "RangeWatch", "WatchedColumns", "WatchedLayer"]
+__all__ = ["RISE", "Exit", "RangeWatch", "Watched", "WatchedColumns", "WatchedLayer"]
 
 RISE = 0.05
 """Rise of the share of rows outside, against the card, from which a node is said to have left: the tails of a 95 %
@@ -78,12 +79,31 @@ class WatchedColumns:
         Rows, without their lags.
     read : ndarray of bool, shape (F,)
         False for a column that the model does not read: whatever it does, no prediction changes.
+    shapes : Shapes or None
+        Distributions at lag 0, at the quantiles of the card; None where the card has none.
     """
 
     counts: WatchedLayer
     effective: Array
     steps: int
     read: BoolArray
+    shapes: Shapes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Watched:
+    """What was seen of data against a card, beside their trace.
+
+    Attributes
+    ----------
+    columns : WatchedColumns or None
+        The raw columns; None where there are none.
+    effective : tuple of ndarray, one per layer, each (src,)
+        Independent rows that would tell as much about an input node.
+    """
+
+    columns: WatchedColumns | None
+    effective: tuple[Array, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

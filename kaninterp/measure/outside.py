@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from kaninterp.core.errors import DataError
-from kaninterp.core.frozen import Array, BoolArray
+from kaninterp.core.frozen import Array
 from kaninterp.core.range_card import RangeCard
-from kaninterp.core.watch import WatchedColumns, WatchedLayer
+from kaninterp.core.watch import WatchedLayer
 from kaninterp.data import Batches
 from kaninterp.measure.host import Columns
-from kaninterp.measure.persistence import Persistence
 
-__all__ = ["OutsideCounts", "beyond", "card_columns", "watch_columns"]
+__all__ = ["OutsideCounts", "beyond", "card_columns"]
 
 
 class OutsideCounts:
@@ -90,37 +87,3 @@ def card_columns(batches: Batches, card: RangeCard) -> Columns | None:
     columns = Columns.of(batches.first, batches.names_per_input)
     card.check_columns(columns.names)
     return columns
-
-
-def watch_columns(batches: Batches, card: RangeCard, read: BoolArray | None = None) -> WatchedColumns | None:
-    """Count the values of raw columns, all lags, outside what the card has seen; None for a card without columns.
-
-    Parameters
-    ----------
-    read : ndarray of bool, shape (F,), optional
-        Which columns the model reads; None: all.
-
-    Raises
-    ------
-    DataError
-        The card has columns, and the data cannot be read as such.
-    """
-    if card.raw is None:
-        return None
-    if not Columns.readable(batches.first):
-        shapes = ", ".join(str(tuple(x.shape)) for x in batches.first.inputs)
-        raise DataError(
-            f"{batches.kind}: the card has the columns {list(card.columns)[:8]}, inputs of shape {shapes} have "
-            "none; give the data in the form the card was made from"
-        )
-    columns = Columns.of(batches.first, batches.names_per_input)
-    counts = OutsideCounts(torch.as_tensor(np.stack([card.raw.nodes.low, card.raw.nodes.high])))
-    persistence, steps = Persistence(len(columns.names)), 0
-    for batch in batches:
-        values = columns.values(batch).cpu()
-        if len(values):
-            counts.add(values.reshape(-1, values.shape[-1]))
-            persistence.add(values[:, -1])
-            steps += len(values)
-    every = np.ones(len(columns.names), bool) if read is None else read
-    return WatchedColumns(counts=counts.layer(), effective=persistence.effective, steps=steps, read=every)

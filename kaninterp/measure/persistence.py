@@ -18,8 +18,9 @@ class Persistence:
     """Running correlation of neighbouring rows; rows must come in the order of time.
 
     The effective number is that of a first-order autoregression, n (1 - r) / (1 + r) (Bayley and Hammersley 1946), with
-    r from the mean squared difference of neighbours (von Neumann 1941), which no shift of the mean disturbs. Rows that
-    come shuffled show r = 0 and count in full.
+    r from the mean squared difference of neighbours (von Neumann 1941), which no shift of the mean disturbs, freed of
+    its bias in short series, (1 + 3 r) / n (Marriott and Pope 1954). Rows that come shuffled show r = 0 and count in
+    full.
 
     Examples
     --------
@@ -56,6 +57,7 @@ class Persistence:
         variance = np.square(self._nodes.std)
         share = np.divide(self._jumps / (n - 1), 2 * variance, out=np.ones(len(variance)), where=variance > 0)
         r = np.clip(1.0 - share, 0.0, 1.0)
+        r = np.where(r > 2 / np.sqrt(n), np.minimum(r + (1 + 3 * r) / n, 1.0), r)  # below, it is none at all
         found: Array = np.where(r < MOST, np.maximum(n * (1 - r) / (1 + r), 1.0), 1.0)
         return found
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
-from kaninterp.core.range_card import RangeCard
+from kaninterp.adapters import as_view
+from kaninterp.core.range_card import RangeCard, SeenColumns
 from kaninterp.measure.host import Columns
-from kaninterp.measure.persistence import Persistence
-from kaninterp.measure.tracing import prepared, trace
+from kaninterp.measure.observer import Observer
+from kaninterp.measure.tracing import observed, prepared
 
 __all__ = ["range_card"]
 
@@ -46,13 +48,19 @@ def range_card(
     >>> range_card(ki.KANHead(2, 1, domain=(-1, 1)), torch.zeros(5, 2))
     RangeCard(KANHead, widths=[2, 1], rows=5, columns=['x0', 'x1'])
     """
+    view = as_view(model, path)
     batches = prepared(model, data, target=target, feature_names=feature_names, batch_size=batch_size)
-    batches.again()
-    seen = trace(model, batches, path=path, progress=progress)
+    names: tuple[str, ...] = ()
+    if Columns.readable(batches.first):
+        names = Columns.of(batches.first, batches.names_per_input).names
+    observer = Observer(len(names), view.widths[:-1])
+    seen = observed(model, view, batches, observer, progress=progress)
     if seen.raw is None:
-        return RangeCard.of(seen)
-    columns = Columns.of(batches.first, batches.names_per_input)
-    persistence = Persistence(len(columns.names))
-    for batch in batches:
-        persistence.add(columns.values(batch)[:, -1])
-    return RangeCard.of(seen, effective=persistence.effective, repeats=persistence.repeats)
+        return RangeCard.of(seen, effective=observer.effective)
+    columns = replace(
+        SeenColumns.of(seen.raw),
+        effective=observer.persistence.effective,
+        repeats=observer.persistence.repeats,
+        shapes=observer.sketch.shapes(),
+    )
+    return RangeCard.of(seen, columns=columns, effective=observer.effective)

@@ -19,8 +19,9 @@ from kaninterp.core.trace import LayerTrace, merge_layers
 from kaninterp.data import Batch, Batches, as_batches, placement
 from kaninterp.measure.accumulate import Curves, layer_block, raw_block
 from kaninterp.measure.host import Columns, run, untouched
+from kaninterp.measure.observer import Observer
 
-__all__ = ["card_of", "prepared", "trace"]
+__all__ = ["card_of", "observed", "prepared", "trace"]
 
 CHECKED_ROWS = 64
 """Rows of the first batch on which the sum of the edges is held against the layer (law 1)."""
@@ -84,10 +85,23 @@ def trace(
     """
     view = as_view(model, path)
     batches = prepared(model, data, target=target, feature_names=feature_names, batch_size=batch_size)
+    return observed(model, view, batches, target_names=target_names, progress=progress)
+
+
+def observed(
+    model: nn.Module,
+    view: ModelView,
+    batches: Batches,
+    observer: Observer | None = None,
+    *,
+    target_names: Sequence[str] | None = None,
+    progress: bool = False,
+) -> Trace:
+    """Trace, and show everything to an observer on the way: one pass for both."""
     names = view.output_names if target_names is None else target_names
     outputs = check_names(names, view.widths[-1], what="target_names", prefix="y")
     with untouched(model):
-        return _traced(model, view, batches, outputs, progress)
+        return _traced(model, view, batches, outputs, observer, progress)
 
 
 def prepared(
@@ -128,7 +142,14 @@ def card_of(model: nn.Module, view: ModelView) -> ModelCard:
     )
 
 
-def _traced(model: nn.Module, view: ModelView, batches: Batches, names: tuple[str, ...], progress: bool) -> Trace:
+def _traced(  # noqa: PLR0917 (internal; the pass itself)
+    model: nn.Module,
+    view: ModelView,
+    batches: Batches,
+    names: tuple[str, ...],
+    observer: Observer | None,
+    progress: bool,
+) -> Trace:
     curves = tuple(Curves(layer) for layer in view.layers)
     columns = Columns.of(batches.first, batches.names_per_input) if Columns.readable(batches.first) else None
     digest = hashlib.sha256()
@@ -143,13 +164,19 @@ def _traced(model: nn.Module, view: ModelView, batches: Batches, names: tuple[st
             _check_finite(view, view.activations(first)[-1])
             check_view(view, first)
         for rows in torch.split(head_inputs, _block_rows(view)):
-            block, out = _block(view, curves, rows)
+            values = view.activations(rows)
+            if observer is not None:
+                observer.add_nodes(values[:-1])
+            block, out = _block(view, curves, values)
             if layers is None or outputs is None:
                 layers, outputs = block, out
             else:
                 layers, outputs = merge_layers(layers, block, (outputs, out)), outputs.merge(out)
         if columns is not None:
-            part = raw_block(columns.values(batch), columns.names)
+            cells = columns.values(batch)
+            if observer is not None:
+                observer.add_columns(cells)
+            part = raw_block(cells, columns.names)
             raw = part if raw is None else raw.merge(part)
     if layers is None or outputs is None:
         raise DataError(f"{batches.kind}: no row reached the KAN at {view.path!r}")
@@ -172,8 +199,9 @@ def _check_finite(view: ModelView, outputs: Tensor) -> None:
         )
 
 
-def _block(view: ModelView, curves: tuple[Curves, ...], rows: Tensor) -> tuple[tuple[LayerTrace, ...], NodeTable]:
-    values = view.activations(rows)
+def _block(
+    view: ModelView, curves: tuple[Curves, ...], values: tuple[Tensor, ...]
+) -> tuple[tuple[LayerTrace, ...], NodeTable]:
     _check_finite(view, values[-1])
     layers = tuple(
         layer_block(layer, curve, x, y)

@@ -14,10 +14,9 @@ from kaninterp.analysis.checking import check_findings
 from kaninterp.core import RangeCard
 from kaninterp.core.errors import NamesError
 from kaninterp.data.convert import table_names
-from kaninterp.measure import trace
 from kaninterp.measure.host import Columns
-from kaninterp.measure.outside import watch_columns
 from kaninterp.measure.tracing import card_of, prepared
+from kaninterp.measure.watching import watch
 from kaninterp.render import CheckReport
 from kaninterp.workflows.drifting import columns_read
 
@@ -97,9 +96,8 @@ def check(
     batches.again()
     if Columns.readable(batches.first):
         card.check_columns(Columns.of(batches.first, batches.names_per_input).names)
-    columns = watch_columns(batches, card, columns_read(model, batches))
-    seen = trace(model, batches, path=path, progress=progress)
-    return CheckReport(findings=check_findings(seen, card, columns), card=card, rows=seen.rows, data=seen.data)
+    seen, watched = watch(model, view, batches, card, read=columns_read(model, batches), progress=progress)
+    return CheckReport(findings=check_findings(seen, card, watched), card=card, rows=seen.rows, data=seen.data)
 
 
 def _by_name(frame: pd.DataFrame, card: RangeCard, target: Any) -> pd.DataFrame:

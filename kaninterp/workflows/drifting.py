@@ -12,17 +12,19 @@ from kaninterp.core import ModelError, RangeCard
 from kaninterp.core.drift import DriftEvidence
 from kaninterp.core.errors import DataError
 from kaninterp.core.frozen import BoolArray
+from kaninterp.core.watch import Watched
 from kaninterp.data import Batches
 from kaninterp.measure import clip, periods
 from kaninterp.measure.host import Columns
-from kaninterp.measure.outside import watch_columns
 from kaninterp.training.sparsity import RawColumns
 
 __all__ = ["columns_read", "drift_evidence"]
 
 
 def columns_read(model: nn.Module, batches: Batches) -> BoolArray:
-    """Say which raw columns the model reads, (F,)."""
+    """Say which raw columns the model reads, (F,); none where there are no columns."""
+    if not Columns.readable(batches.first):
+        return np.zeros(0, bool)
     flags = dict(zip(batches.names, RawColumns.of(model, batches).alive().tolist(), strict=True))
     return np.array([flags[name] for name in Columns.of(batches.first, batches.names_per_input).names], bool)
 
@@ -31,6 +33,7 @@ def drift_evidence(
     model: nn.Module,
     batches: Batches,
     card: RangeCard,
+    watched: Watched,
     *,
     labels: Any = None,
     reference: Any = None,
@@ -39,10 +42,12 @@ def drift_evidence(
     path: str | None = None,
     seed: int = 0,
 ) -> DriftEvidence:
-    """Measure data against a card: columns outside, when, and what follows from it.
+    """Measure when data left the ranges of a card, and what follows from it.
 
     Parameters
     ----------
+    watched
+        What was seen of the data against the card, see `watch`.
     labels
         One per row, in the order of time; None: row numbers.
     reference, target
@@ -53,9 +58,6 @@ def drift_evidence(
     ShapeError, NamesError
         The card is of another model or of other columns.
     """
-    columns = None
-    if Columns.readable(batches.first):
-        columns = watch_columns(batches, card, columns_read(model, batches))
     clipping, remark = None, ""
     options: dict[str, Any] = {"target": target, "loss": loss, "path": path, "seed": seed, "progress": False}
     try:
@@ -63,4 +65,4 @@ def drift_evidence(
     except (ModelError, DataError) as error:
         remark = str(error)
     when = periods(model, batches, card, labels=labels, path=path)
-    return DriftEvidence(card=card, columns=columns, periods=when, clipping=clipping, remark=remark)
+    return DriftEvidence(card=card, watched=watched, periods=when, clipping=clipping, remark=remark)

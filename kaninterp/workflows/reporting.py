@@ -24,9 +24,10 @@ from kaninterp.data import Batches, check_seed, row_labels
 from kaninterp.measure import ablate, ablate_edges, attribute, range_card, trace
 from kaninterp.measure.host import Columns
 from kaninterp.measure.tracing import card_of, prepared
+from kaninterp.measure.watching import watch
 from kaninterp.pruning import PruneReport, PruneRun, measure_cost, summarize
 from kaninterp.render import Report, check_writable, document, prune_document
-from kaninterp.workflows.drifting import drift_evidence
+from kaninterp.workflows.drifting import columns_read, drift_evidence
 
 __all__ = ["prune_page", "report"]
 
@@ -117,9 +118,12 @@ def report(
         reference.check_columns(Columns.of(batches.first, batches.names_per_input).names)
     asked = _Asked(model=model, batches=batches, target_names=target_names, loss=loss, path=path, seed=seed)
     with tqdm(total=len(STEPS), desc="report", unit="step", leave=False, delay=1.0, disable=not progress) as bar:
-        _step(bar, "reference")
-        drift = None if reference is None else _drift(asked, reference, target, row_labels(data))
-        analysis = _concluded(asked, drift, bar)
+        if reference is None:
+            current, drift = asked.trace(asked.batches), None
+        else:
+            _step(bar, "reference")
+            current, drift = _drift(asked, reference, target, row_labels(data))
+        analysis = _concluded(asked, current, drift, bar)
         _step(bar, "price of the plan")
         cost, remark = _price(asked, analysis)
     page = Report(
@@ -229,8 +233,8 @@ class _Asked:
         return trace(self.model, batches, target_names=self.target_names, path=self.path, progress=False)
 
 
-def _drift(asked: _Asked, reference: Any, target: Any, labels: Any) -> DriftEvidence:
-    """The data against a card, or against that of the reference data."""
+def _drift(asked: _Asked, reference: Any, target: Any, labels: Any) -> tuple[Trace, DriftEvidence]:
+    """Trace of the data, and what holds them against a card, or against that of the reference data."""
     label, before = None, None
     if isinstance(reference, RangeCard):
         card = reference
@@ -240,13 +244,15 @@ def _drift(asked: _Asked, reference: Any, target: Any, labels: Any) -> DriftEvid
         card = range_card(asked.model, rows, path=asked.path, progress=False)
         if rows.first.target is None:
             before = None  # no loss to compare with
-    options: dict[str, Any] = {"loss": asked.loss, "path": asked.path, "seed": asked.seed}
-    return drift_evidence(asked.model, asked.batches, card, labels=labels, reference=before, target=label, **options)
+    model, batches = asked.model, asked.batches
+    read = columns_read(model, batches)
+    view = as_view(model, asked.path)
+    current, watched = watch(model, view, batches, card, read=read, target_names=asked.target_names)
+    options: dict[str, Any] = {"loss": asked.loss, "path": asked.path, "seed": asked.seed, "labels": labels}
+    return current, drift_evidence(model, batches, card, watched, reference=before, target=label, **options)
 
 
-def _concluded(asked: _Asked, drift: DriftEvidence | None, bar: Any) -> Analysis:
-    _step(bar, "trace")
-    current = asked.trace(asked.batches)
+def _concluded(asked: _Asked, current: Trace, drift: DriftEvidence | None, bar: Any) -> Analysis:
     model, batches, path, seed = asked.model, asked.batches, asked.path, asked.seed
     ablation = curve = attribution = edges = None
     if Columns.readable(batches.first):

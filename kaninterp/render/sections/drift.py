@@ -40,7 +40,7 @@ def drift_section(material: Material) -> Section | None:
         return None
     departures = drift.periods.departures()
     blocks: list[Block] = []
-    if drift.columns is not None:
+    if drift.watched.columns is not None:
         blocks.append(_columns(drift, material))
     if departures:
         blocks.append(_map(drift.periods, departures))
@@ -63,7 +63,7 @@ def _lead(material: Material, drift: DriftEvidence, departures: tuple[Departure,
 
 def _columns(drift: DriftEvidence, material: Material) -> Table:
     """What each raw column did, the furthest outside first."""
-    columns, before, now = drift.columns, drift.card.raw, material.analysis.trace.raw
+    columns, before, now = drift.watched.columns, drift.card.raw, material.analysis.trace.raw
     assert columns is not None and before is not None and now is not None  # noqa: S101, PT018 - for the type checker
     outside = columns.counts.outside
     scale = np.where(before.nodes.std > 0, before.nodes.std, 1.0)

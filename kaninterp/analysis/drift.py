@@ -1,0 +1,210 @@
+"""Whether distributions changed: of raw columns, and of the nodes of every KAN layer, against a card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kaninterp.core.frozen import Array, BoolArray
+from kaninterp.core.range_card import RangeCard, SeenColumns, SeenLayer
+from kaninterp.core.tables import NodeTable, RangeTable
+from kaninterp.core.trace import LayerTrace, Trace
+from kaninterp.core.watch import Watched, WatchedColumns
+
+from .exceedance import exceedance
+from .two_samples import ks_chance, mean_chance, psi_limit
+
+__all__ = ["ALPHA", "CUT", "DISTANCE", "SHIFT", "ShapeDrift", "column_drift", "layer_drift"]
+
+ALPHA = 0.01
+"""Chance at which one column, or one node, of an unchanged law is named."""
+
+SHIFT = 0.25
+"""Shift of a mean, in standard deviations of the reference, from which it counts."""
+
+DISTANCE = 0.1
+"""Kolmogorov-Smirnov distance from which a changed distribution counts: a tenth of the rows lie elsewhere."""
+
+WIDTH = 0.15
+"""Wasserstein distance, in standard deviations of the reference, from which it counts too: a spread half as wide again
+has .4, though its Kolmogorov-Smirnov distance is just .1."""
+
+CUT = 0.1
+"""Share of the rows of the reference beyond the present range from which a column is said to be cut."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ShapeDrift:
+    """Distributions then and now, one entry per column or node.
+
+    Attributes
+    ----------
+    names : tuple of str
+    shift : ndarray
+        Difference of the means, in standard deviations of the reference; 0 where that was constant.
+    ks : ndarray
+        Largest difference of the distribution functions at the quantiles, or knots, of the reference.
+    wasserstein : ndarray
+        Mean distance that values have moved, in standard deviations of the reference.
+    psi, limit : ndarray
+        Population stability index, and what it exceeds by chance in 1 % of cases.
+    cut : ndarray
+        Share of the rows of the reference below the smallest or above the largest present value; 0 for nodes.
+    chance : ndarray
+        Of so large a shift or distance, if nothing changed.
+    before, now : ndarray
+        Independent rows of both.
+    kind : tuple of str
+        "cut", "moved", "changed", or "".
+    sure : ndarray of bool
+        Whether chance does not explain it for any of all entries together (Bonferroni).
+    """
+
+    names: tuple[str, ...]
+    shift: Array
+    ks: Array
+    wasserstein: Array
+    psi: Array
+    limit: Array
+    cut: Array
+    chance: Array
+    before: Array
+    now: Array
+    kind: tuple[str, ...]
+    sure: BoolArray
+
+
+def column_drift(card: RangeCard, watched: Watched, trace: Trace) -> ShapeDrift | None:
+    """Distributions of the raw columns; None where the card or the data have none.
+
+    Notes
+    -----
+    A column is named if the change is large enough to matter (`SHIFT`, `DISTANCE`, `WIDTH`, `CUT`), which does not
+    depend on the number of rows, and if chance explains it in `ALPHA` of cases at most. Chance counts independent rows:
+    a slow series is worth few, by the slower of both periods, since a short one looks faster than it is.
+    """
+    raw, columns = card.raw, watched.columns
+    if raw is None or columns is None or raw.shapes is None or columns.shapes is None or trace.raw is None:
+        return None
+    before, now = _worth(raw.effective, raw.shapes.rows, columns.effective, columns.shapes.rows, columns.steps)
+    std = raw.nodes.std
+    known, given = raw.shapes, columns.shapes
+    moved = np.abs(known.quantiles - given.quantiles)
+    return _judged(
+        names=raw.names,
+        shift=_per(trace.raw.nodes.mean - raw.nodes.mean, std),
+        ks=np.abs(known.below - given.below).max(1),
+        wasserstein=_per((moved[:, 1:] + moved[:, :-1]).mean(1) / 2, std),
+        shares=(_shares(known.below), _shares(given.below)),
+        cut=_cut(raw, columns),
+        rows=(before, now),
+    )
+
+
+def layer_drift(trace: Trace, card: RangeCard, watched: Watched) -> tuple[ShapeDrift, ...]:
+    """Distributions of the input nodes of every KAN layer, counted on its own knots."""
+    return tuple(
+        _layer(card, depth, then, layer, worth)
+        for depth, (then, layer, worth) in enumerate(zip(card.layers, trace.layers, watched.effective, strict=True))
+    )
+
+
+def _layer(card: RangeCard, depth: int, then: SeenLayer, layer: LayerTrace, worth: Array) -> ShapeDrift:
+    counts = layer.inputs.count
+    rows = _worth(then.effective, then.inputs.count, worth, counts, counts)
+    old, new = _binned(then.ranges), _binned(layer.ranges)
+    std = then.inputs.std
+    gap = np.abs(np.cumsum(old, axis=1) - np.cumsum(new, axis=1))[:, :-1]
+    return _judged(
+        names=tuple(card.node_name(depth, i) for i in range(len(std))),
+        shift=_per(layer.inputs.mean - then.inputs.mean, std),
+        ks=gap.max(1),
+        wasserstein=_per(_area(gap, then.ranges, then.inputs, layer.inputs), std),
+        shares=(old, new),
+        cut=np.zeros(len(std)),
+        rows=rows,
+    )
+
+
+def _worth(before: Array, rows: int, now: Array, looked: int, seen: int) -> tuple[Array, Array]:
+    """Independent rows on both sides, at the smaller worth of a row: a short series looks less slow than it is."""
+    each = np.minimum(before / max(rows, 1), now / max(seen, 1))
+    return np.minimum(before, each * rows), np.minimum(each * seen, looked)
+
+
+def _per(values: Array, std: Array) -> Array:
+    return np.divide(values, std, out=np.zeros(len(std)), where=std > 0)
+
+
+def _shares(below: Array) -> Array:
+    """Shares between the points, and beyond the last."""
+    return np.diff(below, axis=1, prepend=0.0, append=1.0)
+
+
+def _cut(raw: SeenColumns, columns: WatchedColumns) -> Array:
+    """Share of the reference that for sure lies outside what is seen now, on the side where more of it does."""
+    assert raw.shapes is not None  # noqa: S101 - for the type checker
+    points, below = raw.shapes.quantiles, raw.shapes.below
+    low, high = columns.counts.low, columns.counts.high
+    under = np.where(points < low[:, None], below, 0.0).max(1)
+    over = 1.0 - np.where(points >= high[:, None], below, 1.0).min(1)
+    lost: Array = np.maximum(under, over)
+    return lost
+
+
+def _binned(table: RangeTable) -> Array:
+    """Shares of the rows below the fringe, in it, in each knot interval, and on the other side, (src, G + 4)."""
+    counts = np.concatenate([table.outside[:, :2], table.intervals, table.outside[:, 2:]], axis=1)
+    return np.asarray(counts / np.maximum(table.count, 1)[:, None])
+
+
+def _area(gap: Array, table: RangeTable, then: NodeTable, now: NodeTable) -> Array:
+    """Integral of the difference of the distribution functions, known at the ends of the bins, straight in between."""
+    knots = table.knots
+    fringe = table.order * (knots[:, -1:] - knots[:, :1]) / (knots.shape[1] - 1)
+    ends = np.concatenate([knots[:, :1] - fringe, knots, knots[:, -1:] + fringe], axis=1)
+    low, high = np.minimum(then.low, now.low)[:, None], np.maximum(then.high, now.high)[:, None]
+    points = np.concatenate([np.minimum(low, ends[:, :1]), ends, np.maximum(high, ends[:, -1:])], axis=1)
+    heights = np.pad(gap, ((0, 0), (1, 1)))
+    area: Array = (np.diff(points, axis=1) * (heights[:, 1:] + heights[:, :-1]) / 2).sum(1)
+    return area
+
+
+def _judged(
+    *, names: tuple[str, ...], shift: Array, ks: Array, wasserstein: Array, shares: tuple[Array, Array],
+    cut: Array, rows: tuple[Array, Array],
+) -> ShapeDrift:  # fmt: skip
+    before, now = rows
+    count = len(names)
+    of_mean = np.array([mean_chance(*map(float, item)) for item in zip(shift, before, now, strict=True)])
+    of_shape = np.array([ks_chance(*map(float, item)) for item in zip(ks, before, now, strict=True)])
+    # so much of the old rows beyond all of the new ones, at either end
+    of_cut = np.array([2 * exceedance(n, m, c * m) for c, m, n in zip(cut.tolist(), before, now, strict=True)])
+    large = {
+        "cut": (of_cut, cut >= CUT),
+        "moved": (of_mean, np.abs(shift) >= SHIFT),
+        "changed": (of_shape, (ks >= DISTANCE) | (wasserstein >= WIDTH)),
+    }
+    chances = np.stack([np.where(matters, chance, 1.0) for chance, matters in large.values()])
+    chance = np.minimum(len(large) * chances.min(0, initial=1.0), 1.0) if count else np.zeros(0)
+    first = [int(i) for i in (chances * len(large) <= ALPHA).argmax(0)] if count else []
+    kind = tuple(list(large)[k] if chance[i] <= ALPHA else "" for i, k in enumerate(first))
+    psi, limit = _psi(*shares, before, now)
+    return ShapeDrift(
+        names=names, shift=shift, ks=ks, wasserstein=wasserstein, psi=psi, limit=limit, cut=cut, chance=chance,
+        before=before, now=now, kind=kind, sure=chance <= ALPHA / max(count, 1),
+    )  # fmt: skip
+
+
+def _psi(old: Array, new: Array, before: Array, now: Array) -> tuple[Array, Array]:
+    """Index over the bins that either side visited, half a row in an empty one, and its limit under chance."""
+    used = (old > 0) | (new > 0)
+    a, b = (
+        np.where(used, np.maximum(share, 0.5 / np.maximum(rows, 1.0)[:, None]), 1.0)
+        for share, rows in ((old, before), (new, now))
+    )
+    psi: Array = ((b - a) * np.log(b / a)).sum(1)
+    bins = used.sum(1)
+    limit = np.array([psi_limit(int(k), float(m), float(n)) for k, m, n in zip(bins, before, now, strict=True)])
+    return psi, limit
