@@ -33,6 +33,9 @@ has .4, though its Kolmogorov-Smirnov distance is just .1."""
 CUT = 0.1
 """Share of the rows of the reference beyond the present range from which a column is said to be cut."""
 
+STRAYS = 0.01
+"""Share of the present rows outside the range of the reference up to which a column may be called cut."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ShapeDrift:
@@ -90,7 +93,7 @@ def column_drift(card: RangeCard, watched: Watched, trace: Trace) -> ShapeDrift 
     before, now = _worth(raw.effective, raw.shapes.rows, columns.effective, columns.shapes.rows, columns.steps)
     std = raw.nodes.std
     known, given = raw.shapes, columns.shapes
-    moved = np.abs(known.quantiles - given.quantiles)
+    moved = np.abs(_inner(known.quantiles) - _inner(given.quantiles))
     return _judged(
         names=raw.names,
         shift=_per(trace.raw.nodes.mean - raw.nodes.mean, std),
@@ -137,20 +140,28 @@ def _per(values: Array, std: Array) -> Array:
     return np.divide(values, std, out=np.zeros(len(std)), where=std > 0)
 
 
+def _inner(quantiles: Array) -> Array:
+    """Quantiles with the two extremes drawn halfway in: the mean of a tail lies much nearer to its inner end."""
+    ends = (quantiles[:, [0, -1]] + quantiles[:, [1, -2]]) / 2
+    return np.concatenate([ends[:, :1], quantiles[:, 1:-1], ends[:, 1:]], axis=1)
+
+
 def _shares(below: Array) -> Array:
     """Shares between the points, and beyond the last."""
     return np.diff(below, axis=1, prepend=0.0, append=1.0)
 
 
 def _cut(raw: SeenColumns, columns: WatchedColumns) -> Array:
-    """Share of the reference that for sure lies outside what is seen now, on the side where more of it does."""
+    """Share of the reference that for sure lies outside what is seen now, on the side where more of it does.
+
+    None where values lie outside the range of the reference: that is no cut but another place.
+    """
     assert raw.shapes is not None  # noqa: S101 - for the type checker
     points, below = raw.shapes.quantiles, raw.shapes.below
     low, high = columns.counts.low, columns.counts.high
     under = np.where(points < low[:, None], below, 0.0).max(1)
     over = 1.0 - np.where(points >= high[:, None], below, 1.0).min(1)
-    lost: Array = np.maximum(under, over)
-    return lost
+    return np.where(columns.counts.outside > STRAYS, 0.0, np.maximum(under, over))
 
 
 def _binned(table: RangeTable) -> Array:

@@ -1,0 +1,134 @@
+"""Distances of distributions against scipy, and verdicts that follow the change and not the number of rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from scipy.signal import lfilter
+
+import kaninterp as ki
+from kaninterp.adapters import as_view
+from kaninterp.analysis.drift import column_drift, layer_drift
+from kaninterp.analysis.two_samples import ks_chance, mean_chance, psi_limit
+from kaninterp.data import as_batches
+from kaninterp.measure.watching import watch
+
+COLUMNS = 12
+
+
+def drift_of(before, now, **options):
+    """Columns and layers of a plain KAN, data before against data now."""
+    head = ki.KANHead(before.shape[1], 1, (3,), domain=(-4, 4), generator=torch.Generator().manual_seed(0)).double()
+    card = ki.range_card(head, before, progress=False)
+    batches = as_batches(now, names=card.columns, dtype=torch.float64, **options)
+    trace, watched = watch(head, as_view(head), batches, card)
+    return column_drift(card, watched, trace), layer_drift(trace, card, watched)
+
+
+def series(rng, rows, phi, columns=COLUMNS):
+    noise = rng.normal(size=(rows + 200, columns)) * (1 - phi**2) ** 0.5
+    return lfilter([1.0], [1.0, -phi], noise, axis=0)[200:]
+
+
+@pytest.mark.parametrize("change", [lambda x: x, lambda x: x + 0.7, lambda x: 2 * x, lambda x: np.minimum(x, 0.3)])
+def test_distances_are_those_of_the_rows(change):
+    rng = np.random.default_rng(0)
+    before, now = rng.normal(size=(3000, 4)), change(rng.normal(size=(2500, 4)))
+    columns, (nodes, _) = drift_of(before, now)
+    ks = [stats.ks_2samp(a, b).statistic for a, b in zip(before.T, now.T, strict=True)]
+    area = [stats.wasserstein_distance(a, b) / a.std() for a, b in zip(before.T, now.T, strict=True)]
+    shift = (now.mean(0) - before.mean(0)) / before.std(0)
+    for found, room in ((columns, 1 / 16), (nodes, 0.3)):  # of a bin: a 16th of the rows, one of five knot intervals
+        np.testing.assert_allclose(found.shift, shift)
+        assert (found.ks <= np.array(ks) + 1e-3).all()
+        assert (found.ks >= np.array(ks) - room).all()
+    np.testing.assert_allclose(columns.wasserstein, area, atol=0.06)
+    np.testing.assert_allclose(nodes.wasserstein, area, rtol=0.35, atol=0.05)
+
+
+def test_chances_are_those_of_scipy():
+    for distance, m, n in [(0.1, 1000, 200), (0.3, 30, 20), (0.05, 4000, 4000)]:
+        exact = stats.kstwo.sf(distance, round(m * n / (m + n)))
+        np.testing.assert_allclose(ks_chance(distance, m, n), exact, rtol=0.05)
+    for shift, m, n in [(0.3, 1000, 50), (2, 26, 5), (1, 6, 10)]:
+        exact = 2 * stats.t.sf(shift / np.sqrt(1 / m + 1 / n), m - 1)
+        np.testing.assert_allclose(mean_chance(shift, m, n), exact, rtol=0.03)
+    for bins in (2, 5, 17):
+        np.testing.assert_allclose(
+            psi_limit(bins, 100, 300), stats.chi2.isf(0.01, bins - 1) * (1 / 100 + 1 / 300), rtol=0.02
+        )
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (lambda x: x, ""),
+        (lambda x: x + 0.02, ""),
+        (lambda x: x + 2, "moved"),
+        (lambda x: 2 * x, "changed"),
+        (lambda x: np.minimum(x, 0.0), "cut"),
+    ],
+    ids=["none", "a trifle", "moved", "wider", "cut"],
+)
+@pytest.mark.parametrize("n", [200, 1000, 50_000])
+def test_the_verdict_follows_the_change_and_not_the_number_of_rows(change, kind, n):
+    rng = np.random.default_rng(n)
+    columns, _ = drift_of(rng.normal(size=(4000, COLUMNS)), change(rng.normal(size=(n, COLUMNS))))
+    right = sum(found == kind for found in columns.kind)
+    assert right >= COLUMNS - 1  # one may be named, or missed at 200 rows, by chance
+
+
+@pytest.mark.parametrize("n", [50, 200, 1000, 4000])
+def test_slow_series_without_drift(n):
+    """AR(1), phi .95: a Kolmogorov-Smirnov test on all rows alarms on most columns, this on one of a hundred."""
+    rng = np.random.default_rng(n)
+    named = naive = 0
+    for _ in range(10):
+        before, now = series(rng, 1000, 0.95), series(rng, n, 0.95)
+        columns, _ = drift_of(before, now)
+        named += sum(map(bool, columns.kind))
+        naive += sum(stats.ks_2samp(a, b).pvalue < 0.01 for a, b in zip(before.T, now.T, strict=True))
+    assert named <= 0.01 * 10 * COLUMNS + 1
+    assert naive > 0.4 * 10 * COLUMNS
+
+
+def test_units_order_and_batches_do_not_count():
+    rng = np.random.default_rng(0)
+    before, now = rng.normal(size=(700, 3)), rng.normal(size=(500, 3)) * [1, 2, 1] + [0, 0, 1]
+    one, _ = drift_of(before, now)
+    scale, offset = np.array([1e-6, 1.0, 1e6]), np.array([0.0, 5.0, -1e6])
+    two, _ = drift_of(before * scale + offset, now * scale + offset, batch_size=7)
+    for name in ("ks", "wasserstein", "psi", "shift"):
+        np.testing.assert_allclose(getattr(one, name), getattr(two, name), rtol=1e-3, atol=0.02, err_msg=name)
+    assert one.kind == two.kind == ("", "changed", "moved")
+
+
+def test_constants_flags_and_single_rows_give_numbers():
+    rng = np.random.default_rng(0)
+    before = np.column_stack([np.full(300, 2.0), rng.integers(0, 2, 300), rng.integers(0, 5, 300)]).astype(float)
+    for now in (before, before[:1], np.column_stack([np.full(300, 3.0), np.ones(300), 4 - before[:, 2]])):
+        columns, layers = drift_of(before, now)
+        for found in (columns, *layers):
+            for name in ("shift", "ks", "wasserstein", "psi", "limit", "cut", "chance"):
+                assert np.isfinite(getattr(found, name)).all(), name
+    same, _ = drift_of(before, before)
+    assert same.ks.tolist() == [0, 0, 0]
+    rare, _ = drift_of(before, np.column_stack([before[:, 0], rng.uniform(size=300) < 0.9, before[:, 2]]))
+    np.testing.assert_allclose(rare.ks[1], abs((before[:, 1] == 0).mean() - 0.1), atol=0.05)
+    assert rare.kind == ("", "moved", "")
+
+
+def test_a_node_inside_its_domain_moves_though_no_column_does():
+    rng = np.random.default_rng(0)
+    a = rng.uniform(-1, 1, 3000)
+    before, now = np.column_stack([a, -a]), np.column_stack([a, a])
+    head = ki.KANHead(2, 1, (1,), domain=(-4, 4), base="identity", noise=0.0)
+    with torch.no_grad():
+        head.kan_layers[0].base_weight.fill_(1.0)
+        head.kan_layers[1].base_weight.fill_(1.0)
+    card = ki.range_card(head, before + 0.1 * rng.normal(size=before.shape), progress=False)
+    found = ki.check(head, now, card=card, progress=False)
+    assert [finding.code for finding in found.findings if finding.severity != "note"] == ["layer-shape"]
+    assert "No column and no earlier layer shows it." in found.findings[0].claim
