@@ -10,23 +10,20 @@ from itertools import count
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from kaninterp.adapters import as_view
 from kaninterp.core.errors import InputError, ModelError
 from kaninterp.core.range_card import RangeCard
-from kaninterp.core.watch import RangeWatch, WatchedLayer
-from kaninterp.measure.outside import OutsideCounts
+from kaninterp.core.watch import RangeWatch
 from kaninterp.measure.tracing import card_of
+from kaninterp.measure.waiting import WaitingCounts
 
 __all__ = ["RangeMonitor"]
 
-BUFFER = 16384
-"""Rows kept per layer before they are counted in one go: a forward pass pays for a copy, not for the counting."""
-
 Callback = Callable[[RangeWatch], object]
+Hook = Callable[[nn.Module, tuple[Any, ...]], None]
 
 
 class RangeMonitor:
@@ -41,13 +38,13 @@ class RangeMonitor:
     path : str, optional
         Where the KAN sits, if the model has several.
     window : int, optional
-        Rows after which counts move to `last` and begin anew, at the end of the batch that completes them. None: they
-        go on until `reset`.
+        Counted rows after which counts move to `last` and begin anew, at the end of the batch that completes them.
+        None: they go on until `reset`.
     callback : callable, optional
         Called with the counts of each full window, in the thread that ran the model.
     every : int
-        Count one forward pass of so many, the first of them. The shares of rows stay the same on average, and passes
-        that are not counted cost next to nothing.
+        Count one forward pass of so many, the first of them; 1: all. Shares of rows stay the same on average, unless
+        the passes themselves come in turns of that length.
 
     Raises
     ------
@@ -63,20 +60,21 @@ class RangeMonitor:
     last : RangeWatch or None
         The last full window.
     failure : Exception or None
-        The last error of the callback, after which counting goes on, or of the counting itself, after which it stops.
-        The forward pass never sees either.
+        The last error of the callback or of the counting. The forward pass never sees it, and counting goes on.
+    skipped : int
+        Passes that could not be counted, under `torch.func.vmap` for example.
 
     Notes
     -----
-    Every forward pass counts, in training and eval mode, from any thread: passes of `trace`, and the second one of an
-    activation checkpoint, too; those of the callback do not. Rows wait in a buffer of up to 16,384 before they are
-    counted. A copy of the model is not watched, and domains are those of the card: after `head.update()` make a new
-    one. `close` the monitor before you pickle the model. In several processes each has a monitor of its own, and
-    `RangeWatch.merge` puts their counts together.
+    Forward passes count in training and eval mode, from any thread: those of `trace`, and the second one of a
+    checkpoint, too; those of the callback do not. Up to 256 passes and 16,384 rows wait before they are counted, for
+    each of up to 4 batch sizes. A copy of the model is not watched, and domains are those of the card: after
+    `head.update()` make a new one. `close` the monitor before you pickle the model. In several processes each has a
+    monitor of its own, and `RangeWatch.merge` puts their counts together.
 
     Examples
     --------
-    >>> import kaninterp as ki
+    >>> import torch, kaninterp as ki
     >>> head = ki.KANHead(2, 1, domain=(-1, 1))
     >>> card = ki.range_card(head, torch.zeros(10, 2), feature_names=["wind", "rain"])
     >>> with RangeMonitor(head, card) as monitor:
@@ -93,7 +91,7 @@ class RangeMonitor:
         path: str | None = None,
         window: int | None = None,
         callback: Callback | None = None,
-        every: int = 1,
+        every: int = 8,
     ) -> None:
         card = RangeCard.given(card)
         for name, value in (("window", window), ("every", every)):
@@ -109,33 +107,26 @@ class RangeMonitor:
         self.last: RangeWatch | None = None
         self.failure: Exception | None = None
         self._fingerprint, self._window, self._callback = card.card.fingerprint, window, callback
-        self._every = every
+        self.skipped = 0
         self._lock = threading.RLock()
-        self._counters = [_Counter(layer.ranges.knots[:, [0, -1]]) for layer in card.layers]
-        self._stopped = False
-        self._passes, self._local = count(), threading.local()
-        me = weakref.ref(self)
-        self._handles = [
-            module.register_forward_pre_hook(_hook(me, depth, weakref.ref(module)))
-            for depth, module in enumerate(modules)
-            if module is not None
-        ]
+        self._counts = WaitingCounts([layer.ranges.knots[:, [0, -1]] for layer in card.layers])
+        self._threads = _Passes()
+        self._handles = _watch(
+            weakref.ref(self), self._threads, every, [module for module in modules if module is not None]
+        )
         weakref.finalize(self, _remove, self._handles)
 
     @property
     def seen(self) -> RangeWatch:
         """Counts since the beginning, the last reset, or the last full window."""
         with self._lock:
-            return RangeWatch(
-                fingerprint=self._fingerprint, layers=tuple(counter.counted() for counter in self._counters)
-            )
+            return RangeWatch(fingerprint=self._fingerprint, layers=self._counts.layers())
 
     def reset(self) -> RangeWatch:
         """Begin anew; what was seen before is returned."""
         with self._lock:
             before = self.seen
-            for counter in self._counters:
-                counter.clear()
+            self._counts.clear()
             return before
 
     def close(self) -> None:
@@ -154,118 +145,115 @@ class RangeMonitor:
         failure = f", failed: {self.failure!r}" if self.failure is not None else ""
         return f"RangeMonitor({self.seen!r}{failure})"
 
-    def _note(self, depth: int, x: Tensor) -> None:
-        """Remember the input of one layer; with that of the last one, count the pass: all of its layers or none.
-
-        Passes of other threads are told apart; those of a callback do not count.
-        """
-        local = self._local
-        if not depth:
-            local.inputs = None if self._stopped or next(self._passes) % self._every else []
-        inputs: list[Tensor] | None = getattr(local, "inputs", None)
-        if inputs is None or len(inputs) != depth or getattr(local, "busy", False):
-            return
-        inputs.append(x)
-        if len(inputs) < len(self._counters):
-            return
-        local.inputs, full = None, None
+    def _take(self, inputs: list[Tensor]) -> None:
+        """Count the inputs of all layers in one pass."""
+        full = None
         with self._lock:
-            for counter, values in zip(self._counters, inputs, strict=True):
-                counter.take(values)
-            if self._window is not None and self._counters[0].rows >= self._window:
+            try:
+                self._counts.take(inputs)
+            except Exception as error:  # kept, and shown by repr: a monitor must not stop what it watches
+                self.failure, self.skipped = error, self.skipped + 1
+                return
+            if self._window is not None and self._counts.rows >= self._window:
                 self.last = full = self.reset()
         if full is not None and self._callback is not None:
             self._call_back(self._callback, full)
 
     def _call_back(self, callback: Callback, full: RangeWatch) -> None:
-        self._local.busy = True
+        self._threads.busy.add(self._threads.thread.key)
         try:
             callback(full)
         except Exception as error:  # the counting goes on
             self.failure = error
         finally:
-            self._local.busy = False
-
-    def _fail(self, error: Exception) -> None:
-        self.failure, self._stopped = error, True
+            self._threads.busy.discard(self._threads.thread.key)
 
 
-def _hook(
-    monitor: weakref.ref[RangeMonitor], depth: int, watched: weakref.ref[nn.Module]
-) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-    """A hook that keeps neither the monitor nor the model alive."""
+class _Thread(threading.local):
+    """Something that every thread has for itself; `threading.get_ident` would end the graphs of torch.compile aloud."""
+
+    def __init__(self) -> None:
+        self.key = object()
+
+
+class _Passes:
+    """Passes that are under way, by thread, and threads that are in a callback."""
+
+    __slots__ = ("busy", "pending", "thread")
+
+    def __init__(self) -> None:
+        self.pending: dict[object, list[Tensor]] = {}
+        self.busy: set[object] = set()
+        self.thread = _Thread()
+
+
+def _watch(
+    monitor: weakref.ref[RangeMonitor], passes: _Passes, every: int, layers: list[nn.Module]
+) -> list[RemovableHandle]:
+    """Put a hook on every layer: they remember what they are given, and the last one hands over the pass as a whole.
+
+    None of them keeps the monitor or the model alive. Where a pass is not to be counted they look at a number and at
+    an empty dict: in the middle of a forward pass nothing of Python is in the cache, so that every line is felt.
+    """
+    last = len(layers) - 1
+    hooks = [_next_hook(passes, depth) if depth else _first_hook(passes, every, layers[0]) for depth in range(last)]
+    hooks.append(_last_hook(monitor, passes, every, layers[last], last))
+    return [layer.register_forward_pre_hook(hook) for layer, hook in zip(layers, hooks, strict=True)]
+
+
+def _first_hook(passes: _Passes, every: int, layer: nn.Module) -> Hook:
+    watched, numbers = weakref.ref(layer), count()
+    pending, busy, thread = passes.pending, passes.busy, passes.thread
 
     def note(module: nn.Module, args: tuple[Any, ...]) -> None:
-        found = monitor()
-        if found is None or module is not watched():  # a copy of the model has copies of its hooks
+        if module is not watched():  # a copy of the model has copies of its hooks
             return
-        try:
-            found._note(depth, args[0])
-        except Exception as error:  # kept, and shown by repr: a monitor must not stop what it watches
-            found._fail(error)
+        if busy and thread.key in busy:
+            return
+        if not next(numbers) % every:  # one step of a counter: threads need no lock for it
+            pending[thread.key] = [*args]
+        elif pending:  # a pass of this thread that failed on its way
+            pending.pop(thread.key, None)
 
     return note
 
 
-def _remove(handles: list[Any]) -> None:
+def _next_hook(passes: _Passes, depth: int) -> Hook:
+    pending, thread = passes.pending, passes.thread
+
+    def note(module: nn.Module, args: tuple[Any, ...]) -> None:
+        del module
+        inputs = pending.get(thread.key) if pending else None
+        if inputs is not None and len(inputs) == depth:
+            inputs += args
+
+    return note
+
+
+def _last_hook(monitor: weakref.ref[RangeMonitor], passes: _Passes, every: int, layer: nn.Module, depth: int) -> Hook:
+    watched, pending, thread = weakref.ref(layer), passes.pending, passes.thread
+    first = None if depth else _first_hook(passes, every, layer)
+
+    def note(module: nn.Module, args: tuple[Any, ...]) -> None:
+        if first is not None:
+            first(module, args)
+        if not pending or module is not watched():
+            return
+        inputs, found = pending.pop(thread.key, None), monitor()
+        if inputs is None or found is None:
+            return
+        if first is None:
+            inputs += args
+        if len(inputs) == depth + 1:  # all layers of one pass
+            found._take(inputs)
+
+    return note
+
+
+def _remove(handles: list[RemovableHandle]) -> None:
     for handle in handles:
         handle.remove()
 
 
 def _positive(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-class _Counter:
-    """Counts of one layer, and rows that wait to be counted; called under the monitor's lock.
-
-    Rows wait in one block of memory that is used again and again: a copy into it takes a microsecond, while keeping
-    batches would take new memory in every forward pass, which costs twenty.
-    """
-
-    def __init__(self, domain: np.ndarray[Any, np.dtype[np.float64]]) -> None:
-        self._domain = torch.as_tensor(np.ascontiguousarray(domain.T))
-        self._block: Tensor | None = None
-        self.clear()
-
-    @property
-    def rows(self) -> int:
-        """Rows so far, those that wait included."""
-        return self._counts.rows + self._waiting
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._waiting = 0
-        self._counts = OutsideCounts(self._domain)
-
-    def take(self, x: Tensor) -> None:
-        """Copy a batch: what comes next may change it in place."""
-        rows = x.detach() if x.requires_grad else x
-        if rows.dim() != 2:
-            rows = rows.reshape(-1, rows.shape[-1])
-        more = rows.shape[0]
-        if self._waiting + more > BUFFER:
-            self._count()
-        block = self._block
-        if block is None or block.dtype != x.dtype or block.device != x.device or more > BUFFER:
-            block = self._made_for(rows)
-        block.narrow(0, self._waiting, more).copy_(rows)
-        self._waiting += more
-
-    def counted(self) -> WatchedLayer:
-        """Everything so far, what waits included."""
-        self._count()
-        return self._counts.layer()
-
-    def _count(self) -> None:
-        if self._waiting and self._block is not None:
-            with torch.no_grad():
-                self._counts.add(self._block[: self._waiting].cpu())
-            self._waiting = 0
-
-    def _made_for(self, rows: Tensor) -> Tensor:
-        """A block for rows of another kind, or for more of them at once than ever."""
-        self._count()
-        with torch.inference_mode(False):  # a block made in that mode could not be written to outside it
-            self._block = rows.new_empty(max(BUFFER, rows.shape[0]), rows.shape[1])
-        return self._block

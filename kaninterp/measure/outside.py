@@ -13,6 +13,9 @@ from kaninterp.measure.host import Columns
 
 __all__ = ["OutsideCounts", "beyond", "card_columns"]
 
+LANES = 32
+"""Numbers side by side from which torch reduces over rows with its vector instructions."""
+
 
 class OutsideCounts:
     """Running counts of rows outside a domain, cheap enough for the middle of a forward pass.
@@ -32,7 +35,7 @@ class OutsideCounts:
 
     def add(self, x: Tensor) -> None:
         """Count rows x (n, src), n > 0, in host memory; two passes over them where nothing leaves the domain."""
-        low, high = x.amin(0), x.amax(0)  # twenty times as fast as torch.aminmax along the first axis
+        low, high = _extremes(x)
         start, end = self._ends(x.dtype)
         if not bool(((low >= start) & (high <= end)).all()):  # NaN is handed on, and is neither
             low, high = self._leave(x, start, end, low, high)
@@ -46,11 +49,13 @@ class OutsideCounts:
 
     def _leave(self, x: Tensor, start: Tensor, end: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """Count what is outside; smallest and largest finite value."""
-        finite = torch.isfinite(x)
-        if bool(finite.all()):
-            self._counts[0] += (x < start).sum(0)
-            self._counts[1] += (x > end).sum(0)
+        if bool((low.isfinite() & high.isfinite()).all()):
+            if bool((low < start).any()):
+                self._counts[0] += (x < start).sum(0)
+            if bool((high > end).any()):
+                self._counts[1] += (x > end).sum(0)
             return low, high
+        finite = torch.isfinite(x)
         self._counts += torch.stack([((x < start) & finite).sum(0), ((x > end) & finite).sum(0), (~finite).sum(0)])
         return torch.where(finite, x, torch.inf).amin(0), torch.where(finite, x, -torch.inf).amax(0)
 
@@ -65,6 +70,21 @@ class OutsideCounts:
             low=self._low.double().numpy(),
             high=self._high.double().numpy(),
         )
+
+
+def _extremes(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Smallest and largest value of each column, NaN where it holds one.
+
+    Twenty times as fast as `torch.aminmax` along the first axis, but for narrow rows only with several side by side.
+    """
+    rows, width = x.shape
+    beside = LANES // max(width, 1)
+    if beside < 2 or rows < 2 * beside:
+        return x.amin(0), x.amax(0)
+    whole = rows - rows % beside
+    folded, rest = x[:whole].reshape(-1, beside * width), x[whole - beside :]
+    low, high = folded.amin(0).reshape(beside, width), folded.amax(0).reshape(beside, width)
+    return torch.cat([low, rest]).amin(0), torch.cat([high, rest]).amax(0)
 
 
 def beyond(values: Tensor, ends: Array) -> Tensor:

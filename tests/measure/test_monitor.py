@@ -16,8 +16,12 @@ import kaninterp as ki
 from kaninterp.core import InputError, InputTypeError, RangeCard, RangeWatch, ShapeError, WatchedLayer
 from kaninterp.core.frozen import same
 from kaninterp.measure import RangeMonitor
-from kaninterp.measure.monitor import BUFFER
 from kaninterp.measure.outside import OutsideCounts
+from kaninterp.measure.waiting import BUFFER, KINDS, SLOTS, WaitingCounts
+
+
+def every_pass(model, card, **options):
+    return RangeMonitor(model, card, every=1, **options)
 
 
 def hybrid(seed=0):
@@ -46,7 +50,7 @@ def card(model):
 def test_it_counts_what_a_trace_counts(model, card):
     x = windows(scale=3.0)
     traced = ki.trace(model, x, progress=False)
-    with RangeMonitor(model, card) as monitor:
+    with every_pass(model, card) as monitor:
         for batch in x.split(37):
             model(batch)
     for watched, layer in zip(monitor.seen.layers, traced.layers, strict=True):
@@ -59,7 +63,7 @@ def test_it_counts_what_a_trace_counts(model, card):
 
 
 def test_exits_are_the_nodes_that_left(model, card):
-    with RangeMonitor(model, card) as monitor:
+    with every_pass(model, card) as monitor:
         model(windows(scale=0.1, seed=1))
         assert monitor.reset().exits(card) == ()
         model(windows(scale=20.0))
@@ -74,7 +78,7 @@ def test_exits_are_the_nodes_that_left(model, card):
 def test_model_and_outputs_stay_bit_for_bit(model, card):
     x = windows()
     before, state = model(x), {key: value.clone() for key, value in model.state_dict().items()}
-    monitor = RangeMonitor(model, card)
+    monitor = every_pass(model, card)
     assert torch.equal(model(x), before)
     model(x).sum().backward()
     monitor.close()
@@ -110,7 +114,7 @@ def test_missing_values_count_as_outside():
 
 def test_windows_turn_and_call_back(model, card):
     called = []
-    monitor = RangeMonitor(model, card, window=100, callback=called.append)
+    monitor = every_pass(model, card, window=100, callback=called.append)
     for batch in windows(350).split(50):
         model(batch)
     monitor.close()
@@ -118,36 +122,55 @@ def test_windows_turn_and_call_back(model, card):
     assert same(monitor.last, called[-1])
     assert monitor.seen.rows == 50
     whole = called[0].merge(called[1]).merge(called[2]).merge(monitor.seen)
-    with RangeMonitor(model, card) as other:
+    with every_pass(model, card) as other:
         model(windows(350))
     assert same(whole.layers[0], other.seen.layers[0])
 
 
 def test_one_pass_of_so_many_is_counted(model, card):
-    with RangeMonitor(model, card, every=3) as monitor:
-        for n in (1, 2, 4, 8, 16, 32, 64):
+    with RangeMonitor(model, card, every=3) as monitor, RangeMonitor(model, card) as usual:
+        for n in (1, 2, 4, 8, 16, 32, 64, 0, 128):
             model(windows(n))
     assert [layer.rows for layer in monitor.seen.layers] == [1 + 8 + 64] * 2
+    assert [layer.rows for layer in usual.seen.layers] == [1 + 128] * 2
 
 
 def test_errors_never_reach_the_forward_pass(model, card, monkeypatch):
     def fails(_):
         raise RuntimeError("the pager is down")
 
-    monitor = RangeMonitor(model, card, window=10, callback=fails)
+    monitor = every_pass(model, card, window=10, callback=fails)
     model(windows(20))
     model(windows(20))
     assert monitor.last.rows == 20
     assert "the pager is down" in repr(monitor)
-    monkeypatch.setattr("kaninterp.measure.monitor._Counter.take", lambda *_: 1 / 0)
     expected = hybrid().eval()(windows(20))
-    torch.testing.assert_close(model(windows(20)), expected)
+    with monkeypatch.context() as broken:
+        broken.setattr(WaitingCounts, "take", lambda *_: 1 / 0)
+        torch.testing.assert_close(model(windows(20)), expected)
     assert isinstance(monitor.failure, ZeroDivisionError)
+    assert monitor.skipped == 1
+    model(windows(5))
+    assert monitor.seen.rows == 5
     monitor.close()
 
 
+def test_passes_without_numbers_are_skipped_and_the_next_is_counted(model, card):
+    x = windows(12)
+    with every_pass(model, card) as monitor:
+        expected = model.head(x[:, 0, :].repeat(1, 2))
+        rows = x[:, 0, :].repeat(1, 2)
+        torch.testing.assert_close(torch.func.vmap(model.head)(rows[:, None])[:, 0], expected)
+        torch.func.grad(lambda values: model.head(values).sum())(rows)
+        model.head(rows)
+        torch.func.vmap(model.head)(rows[:, None])
+        assert monitor.skipped == 3
+        assert "vmap" in str(monitor.failure)
+        assert [layer.rows for layer in monitor.seen.layers] == [24, 24]
+
+
 def test_threads_lose_no_row(model, card):
-    monitor = RangeMonitor(model, card)
+    monitor = every_pass(model, card)
 
     def serve():
         with torch.no_grad():
@@ -186,7 +209,7 @@ def test_windows_of_several_threads_hold_whole_passes():
 
 def test_a_callback_may_run_the_model(model, card):
     seen = []
-    monitor = RangeMonitor(model, card, window=10, callback=lambda watch: seen.append((watch.rows, model(windows(50)))))
+    monitor = every_pass(model, card, window=10, callback=lambda watch: seen.append((watch.rows, model(windows(50)))))
     model(windows(20))
     assert [rows for rows, _ in seen] == [20]
     assert monitor.failure is None
@@ -200,7 +223,7 @@ def test_a_monitor_that_nobody_holds_is_gone(model, card):
 
 
 def test_a_pass_that_fails_on_the_way_is_forgotten(card, model):
-    with RangeMonitor(model, card) as monitor:
+    with every_pass(model, card) as monitor:
         layer = model.head.kan_layers[0]
         handle = layer.register_forward_hook(lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -211,7 +234,7 @@ def test_a_pass_that_fails_on_the_way_is_forgotten(card, model):
 
 
 def test_a_copy_of_the_model_is_not_watched(model, card):
-    with RangeMonitor(model, card) as monitor:
+    with every_pass(model, card) as monitor:
         copy.deepcopy(model)(windows(10))
         assert monitor.seen.rows == 0
         model(windows(10))
@@ -219,19 +242,59 @@ def test_a_copy_of_the_model_is_not_watched(model, card):
         assert monitor.seen.rows == 10
 
 
-def test_more_rows_than_the_buffer_holds_are_not_kept(model, card):
-    with RangeMonitor(model, card) as monitor:
-        for _ in range(3):
-            model(windows(BUFFER - 1))
-        assert len(monitor._counters[0]._block) == BUFFER
-        model(windows(BUFFER + 1))
-        model(windows(3))
-    assert monitor.seen.rows == 3 * (BUFFER - 1) + BUFFER + 1 + 3
+def test_batches_of_many_sizes_take_turns(model, card):
+    sizes = [3, 5, 3, BUFFER + 1, 7, 11, 13, 3, BUFFER - 1, BUFFER - 1, 0, 5]
+    x = windows(BUFFER + 1, scale=3.0)
+    with every_pass(model, card) as monitor:
+        for size in sizes:
+            model(x[:size])
+            assert len(monitor._counts._kinds) <= KINDS
+    whole = OutsideCounts(torch.tensor([[-0.5] * 6, [0.5] * 6]))
+    with torch.no_grad():
+        for size in sizes:
+            if size:
+                whole.add(model.backbone(x[:size])[0][:, -1])
+    found, layer = monitor.seen.layers[0], whole.layer()
+    expected = layer.below, layer.above, layer.missing
+    assert found.rows == monitor.seen.rows == sum(sizes)
+    assert same((found.below, found.above, found.missing), expected)
+
+
+def test_more_passes_than_there_are_slots(model, card):
+    with every_pass(model, card) as monitor, torch.no_grad():
+        for _ in range(2 * SLOTS + 3):
+            model(windows(2))
+    assert [layer.rows for layer in monitor.seen.layers] == [2 * (2 * SLOTS + 3)] * 2
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    rows=st.integers(1, 90),
+    width=st.integers(1, 40),
+    scale=st.sampled_from([0.1, 3.0]),
+    holes=st.sampled_from([(), (np.nan,), (np.inf, -np.inf), (np.nan, np.inf)]),
+    seed=st.integers(0, 99),
+)
+def test_counts_are_those_of_numpy(rows, width, scale, holes, seed):
+    rng = np.random.default_rng(seed)
+    x = (scale * rng.normal(size=(rows, width))).astype(np.float32)
+    for hole in holes:
+        x[rng.integers(rows), rng.integers(width)] = hole
+    counts = OutsideCounts(torch.tensor([[-1.0] * width, [2.0] * width], dtype=torch.float64))
+    for part in np.array_split(x, 3):
+        if len(part):
+            counts.add(torch.from_numpy(part))
+    found, finite = counts.layer(), np.isfinite(x)
+    np.testing.assert_array_equal(found.below, ((x < -1) & finite).sum(0))
+    np.testing.assert_array_equal(found.above, ((x > 2) & finite).sum(0))
+    np.testing.assert_array_equal(found.missing, (~finite).sum(0))
+    np.testing.assert_array_equal(found.low, np.where(finite, x, np.inf).min(0))
+    np.testing.assert_array_equal(found.high, np.where(finite, x, -np.inf).max(0))
 
 
 def test_inference_mode_and_gradients_take_turns(model, card):
     x = windows(5)
-    with RangeMonitor(model, card) as monitor:
+    with every_pass(model, card) as monitor:
         with torch.inference_mode():
             model(x)
         model(x).sum().backward()
@@ -246,9 +309,9 @@ def test_inference_mode_and_gradients_take_turns(model, card):
 def test_another_number_type_in_between():
     head = ki.KANHead(2, 1, domain=(-1, 1))
     card = RangeCard.of(ki.trace(head, torch.zeros(4, 2)))
-    with RangeMonitor(head, card) as monitor:
+    with every_pass(head, card) as monitor:
         head(torch.full((3, 2), 5.0))
-        monitor._counters[0].take(torch.full((2, 2), -5.0, dtype=torch.float16))
+        monitor._counts.take([torch.full((2, 2), -5.0, dtype=torch.float16)])
         head(torch.zeros(4, 2))
     layer = monitor.seen.layers[0]
     assert (layer.rows, layer.above.tolist(), layer.below.tolist()) == (9, [3, 3], [2, 2])
@@ -281,10 +344,10 @@ def test_counts_merge_in_any_order(a, b, c):
 
 
 def test_counts_travel_as_files(model, card, tmp_path):
-    with RangeMonitor(model, card) as monitor:
+    with every_pass(model, card) as monitor:
         model(windows())
     monitor.seen.save(tmp_path / "one.json")
-    RangeMonitor(model, card).seen.save(tmp_path / "none.json")
+    every_pass(model, card).seen.save(tmp_path / "none.json")
     assert same(RangeWatch.load(tmp_path / "one.json"), monitor.seen)
     assert same(RangeWatch.load(tmp_path / "none.json").merge(monitor.seen), monitor.seen)
 
