@@ -67,10 +67,10 @@ class RangeMonitor:
     Notes
     -----
     Forward passes count in training and eval mode, from any thread: those of `trace`, and the second one of a
-    checkpoint, too; those of the callback do not. Up to 256 passes and 16,384 rows wait before they are counted, for
-    each of up to 4 batch sizes. A copy of the model is not watched, and domains are those of the card: after
-    `head.update()` make a new one. `close` the monitor before you pickle the model. In several processes each has a
-    monitor of its own, and `RangeWatch.merge` puts their counts together.
+    checkpoint, too; those of the callback do not. Up to 8,192 rows wait before they are counted. A
+    copy of the model is not watched, and domains are those of the card: after `head.update()` make a new one. `close`
+    the monitor before you pickle the model. In several processes each has a monitor of its own, and
+    `RangeWatch.merge` puts their counts together.
 
     Examples
     --------
@@ -146,7 +146,9 @@ class RangeMonitor:
         return f"RangeMonitor({self.seen!r}{failure})"
 
     def _take(self, inputs: list[Tensor]) -> None:
-        """Count the inputs of all layers in one pass."""
+        """Count the inputs of all layers in one pass, unless a callback runs the model."""
+        if self._threads.thread.key in self._threads.busy:
+            return
         full = None
         with self._lock:
             try:
@@ -196,19 +198,18 @@ def _watch(
     an empty dict: in the middle of a forward pass nothing of Python is in the cache, so that every line is felt.
     """
     last = len(layers) - 1
-    hooks = [_next_hook(passes, depth) if depth else _first_hook(passes, every, layers[0]) for depth in range(last)]
-    hooks.append(_last_hook(monitor, passes, every, layers[last], last))
+    first_hook, last_hook = _first_hook(passes, every, layers[0]), _last_hook(monitor, passes, last, layers[last])
+    hooks = [_only_hook(first_hook, last_hook)]
+    if last:
+        hooks = [first_hook, *(_next_hook(passes, depth) for depth in range(1, last)), last_hook]
     return [layer.register_forward_pre_hook(hook) for layer, hook in zip(layers, hooks, strict=True)]
 
 
 def _first_hook(passes: _Passes, every: int, layer: nn.Module) -> Hook:
-    watched, numbers = weakref.ref(layer), count()
-    pending, busy, thread = passes.pending, passes.busy, passes.thread
+    watched, numbers, pending, thread = weakref.ref(layer), count(), passes.pending, passes.thread
 
     def note(module: nn.Module, args: tuple[Any, ...]) -> None:
         if module is not watched():  # a copy of the model has copies of its hooks
-            return
-        if busy and thread.key in busy:
             return
         if not next(numbers) % every:  # one step of a counter: threads need no lock for it
             pending[thread.key] = [*args]
@@ -230,22 +231,28 @@ def _next_hook(passes: _Passes, depth: int) -> Hook:
     return note
 
 
-def _last_hook(monitor: weakref.ref[RangeMonitor], passes: _Passes, every: int, layer: nn.Module, depth: int) -> Hook:
+def _last_hook(monitor: weakref.ref[RangeMonitor], passes: _Passes, depth: int, layer: nn.Module) -> Hook:
     watched, pending, thread = weakref.ref(layer), passes.pending, passes.thread
-    first = None if depth else _first_hook(passes, every, layer)
 
     def note(module: nn.Module, args: tuple[Any, ...]) -> None:
-        if first is not None:
-            first(module, args)
         if not pending or module is not watched():
             return
         inputs, found = pending.pop(thread.key, None), monitor()
         if inputs is None or found is None:
             return
-        if first is None:
-            inputs += args
+        inputs += args
         if len(inputs) == depth + 1:  # all layers of one pass
             found._take(inputs)
+
+    return note
+
+
+def _only_hook(first: Hook, last: Hook) -> Hook:
+    """Both in one, for a single layer."""
+
+    def note(module: nn.Module, args: tuple[Any, ...]) -> None:
+        first(module, args)
+        last(module, ())
 
     return note
 

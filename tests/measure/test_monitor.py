@@ -17,7 +17,7 @@ from kaninterp.core import InputError, InputTypeError, RangeCard, RangeWatch, Sh
 from kaninterp.core.frozen import same
 from kaninterp.measure import RangeMonitor
 from kaninterp.measure.outside import OutsideCounts
-from kaninterp.measure.waiting import BUFFER, KINDS, SLOTS, WaitingCounts
+from kaninterp.measure.waiting import BUFFER, WaitingCounts
 
 
 def every_pass(model, card, **options):
@@ -248,7 +248,7 @@ def test_batches_of_many_sizes_take_turns(model, card):
     with every_pass(model, card) as monitor:
         for size in sizes:
             model(x[:size])
-            assert len(monitor._counts._kinds) <= KINDS
+            assert {len(block) for block in monitor._counts._blocks} == {BUFFER}
     whole = OutsideCounts(torch.tensor([[-0.5] * 6, [0.5] * 6]))
     with torch.no_grad():
         for size in sizes:
@@ -258,13 +258,6 @@ def test_batches_of_many_sizes_take_turns(model, card):
     expected = layer.below, layer.above, layer.missing
     assert found.rows == monitor.seen.rows == sum(sizes)
     assert same((found.below, found.above, found.missing), expected)
-
-
-def test_more_passes_than_there_are_slots(model, card):
-    with every_pass(model, card) as monitor, torch.no_grad():
-        for _ in range(2 * SLOTS + 3):
-            model(windows(2))
-    assert [layer.rows for layer in monitor.seen.layers] == [2 * (2 * SLOTS + 3)] * 2
 
 
 @settings(deadline=None, max_examples=60)
