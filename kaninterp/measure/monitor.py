@@ -153,11 +153,10 @@ class RangeMonitor:
         with self._lock:
             try:
                 self._counts.take(inputs)
+                if self._window is not None and self._counts.rows >= self._window:
+                    self.last = full = self.reset()
             except Exception as error:  # kept, and shown by repr: a monitor must not stop what it watches
                 self.failure, self.skipped = error, self.skipped + 1
-                return
-            if self._window is not None and self._counts.rows >= self._window:
-                self.last = full = self.reset()
         if full is not None and self._callback is not None:
             self._call_back(self._callback, full)
 

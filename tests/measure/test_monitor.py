@@ -148,8 +148,13 @@ def test_errors_never_reach_the_forward_pass(model, card, monkeypatch):
     with monkeypatch.context() as broken:
         broken.setattr(WaitingCounts, "take", lambda *_: 1 / 0)
         torch.testing.assert_close(model(windows(20)), expected)
-    assert isinstance(monitor.failure, ZeroDivisionError)
-    assert monitor.skipped == 1
+        assert isinstance(monitor.failure, ZeroDivisionError)
+        broken.undo()
+        broken.setattr(WaitingCounts, "layers", lambda *_: [][0])
+        torch.testing.assert_close(model(windows(20)), expected)
+    assert isinstance(monitor.failure, IndexError)
+    assert monitor.skipped == 2
+    monitor.reset()
     model(windows(5))
     assert monitor.seen.rows == 5
     monitor.close()
