@@ -60,6 +60,8 @@ class ShapeDrift:
         Independent rows of both.
     kind : tuple of str
         "cut", "moved", "changed", or "".
+    large : ndarray of bool
+        Whether there is a change that would matter, proven or not.
     sure : ndarray of bool
         Whether chance does not explain it for any of all entries together (Bonferroni).
     """
@@ -75,6 +77,7 @@ class ShapeDrift:
     before: Array
     now: Array
     kind: tuple[str, ...]
+    large: BoolArray
     sure: BoolArray
 
 
@@ -102,6 +105,7 @@ def column_drift(card: RangeCard, watched: Watched, trace: Trace) -> ShapeDrift 
         shares=(_shares(known.below), _shares(given.below)),
         cut=_cut(raw, columns),
         rows=(before, now),
+        looked=(raw.shapes.rows, columns.shapes.rows),
     )
 
 
@@ -127,6 +131,7 @@ def _layer(card: RangeCard, depth: int, then: SeenLayer, layer: LayerTrace, wort
         shares=(old, new),
         cut=np.zeros(len(std)),
         rows=rows,
+        looked=(then.inputs.count, counts),
     )
 
 
@@ -184,7 +189,7 @@ def _area(gap: Array, table: RangeTable, then: NodeTable, now: NodeTable) -> Arr
 
 def _judged(
     *, names: tuple[str, ...], shift: Array, ks: Array, wasserstein: Array, shares: tuple[Array, Array],
-    cut: Array, rows: tuple[Array, Array],
+    cut: Array, rows: tuple[Array, Array], looked: tuple[int, int],
 ) -> ShapeDrift:  # fmt: skip
     before, now = rows
     count = len(names)
@@ -192,30 +197,27 @@ def _judged(
     of_shape = np.array([ks_chance(*map(float, item)) for item in zip(ks, before, now, strict=True)])
     # so much of the old rows beyond all of the new ones, at either end
     of_cut = np.array([2 * exceedance(n, m, c * m) for c, m, n in zip(cut.tolist(), before, now, strict=True)])
-    large = {
+    tests = {
         "cut": (of_cut, cut >= CUT),
         "moved": (of_mean, np.abs(shift) >= SHIFT),
         "changed": (of_shape, (ks >= DISTANCE) | (wasserstein >= WIDTH)),
     }
-    chances = np.stack([np.where(matters, chance, 1.0) for chance, matters in large.values()])
-    chance = np.minimum(len(large) * chances.min(0, initial=1.0), 1.0) if count else np.zeros(0)
-    first = [int(i) for i in (chances * len(large) <= ALPHA).argmax(0)] if count else []
-    kind = tuple(list(large)[k] if chance[i] <= ALPHA else "" for i, k in enumerate(first))
-    psi, limit = _psi(*shares, before, now)
+    chances = np.stack([np.where(matters, chance, 1.0) for chance, matters in tests.values()])
+    chance = np.minimum(len(tests) * chances.min(0, initial=1.0), 1.0) if count else np.zeros(0)
+    first = [int(i) for i in (chances * len(tests) <= ALPHA).argmax(0)] if count else []
+    kind = tuple(list(tests)[k] if chance[i] <= ALPHA else "" for i, k in enumerate(first))
+    psi, limit = _psi(shares, looked, rows)
+    matters = np.any([large for _, large in tests.values()], axis=0)
     return ShapeDrift(
         names=names, shift=shift, ks=ks, wasserstein=wasserstein, psi=psi, limit=limit, cut=cut, chance=chance,
-        before=before, now=now, kind=kind, sure=chance <= ALPHA / max(count, 1),
+        before=before, now=now, kind=kind, large=matters, sure=chance <= ALPHA / max(count, 1),
     )  # fmt: skip
 
 
-def _psi(old: Array, new: Array, before: Array, now: Array) -> tuple[Array, Array]:
+def _psi(shares: tuple[Array, Array], looked: tuple[int, int], rows: tuple[Array, Array]) -> tuple[Array, Array]:
     """Index over the bins that either side visited, half a row in an empty one, and its limit under chance."""
-    used = (old > 0) | (new > 0)
-    a, b = (
-        np.where(used, np.maximum(share, 0.5 / np.maximum(rows, 1.0)[:, None]), 1.0)
-        for share, rows in ((old, before), (new, now))
-    )
-    psi: Array = ((b - a) * np.log(b / a)).sum(1)
-    bins = used.sum(1)
-    limit = np.array([psi_limit(int(k), float(m), float(n)) for k, m, n in zip(bins, before, now, strict=True)])
+    used = (shares[0] > 0) | (shares[1] > 0)
+    old, new = (np.where(used, np.maximum(share, 0.5 / n), 1.0) for share, n in zip(shares, looked, strict=True))
+    psi: Array = ((new - old) * np.log(new / old)).sum(1)
+    limit = np.array([psi_limit(int(k), float(m), float(n)) for k, m, n in zip(used.sum(1), *rows, strict=True)])
     return psi, limit

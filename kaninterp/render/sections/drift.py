@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kaninterp.analysis.checking import BLIND
+from kaninterp.analysis.drift import ShapeDrift, column_drift, layer_drift
 from kaninterp.core.clipping import ClippedPart, Clipping
 from kaninterp.core.drift import DriftEvidence
 from kaninterp.core.evidence import Estimate
@@ -13,18 +14,28 @@ from kaninterp.render.blocks import Block, Paragraph, Section
 from kaninterp.render.cells import Cell, Name, Table
 from kaninterp.render.drift_nouns import PeriodMap
 from kaninterp.render.material import Material
-from kaninterp.render.wording import count, number, percent, plural, shown
+from kaninterp.render.wording import count, number, percent, plural, shown, sign
 
 __all__ = ["drift_section"]
 
 MAX_ROWS = 60
+MAX_NODES = 40
 MAX_LINES = 24
 """Rows of the map of periods; 60 cells each are about 5 kB."""
 
 
 COLUMNS_NOTE = (
     "Outside: share of values, at all lags, outside the range then. Worth rows: how many independent rows would tell "
-    "as much, for a slow series repeats itself. Read: whether the model reads the column at all."
+    "as much, then and now, for a slow series repeats itself. Read: whether the model reads the column at all."
+)
+KINDS = {"": "as before", "open": "not proven", "moved": "moved", "changed": "other shape", "cut": "cut"}
+DISTANCES = ("Distribution", "#Mean", "#KS", "#Wasserstein", "#PSI | chance")
+DISTANCES_NOTE = (
+    "Distribution: moved, of another shape, or cut to part of its range, if the change is large enough to matter and "
+    "chance makes it so in 1 % of cases at most; ?: among so many it may be chance all the same; not proven: large, "
+    "but a series so slow may do that by chance. Mean and Wasserstein in standard deviations then; KS: largest "
+    "difference of the distribution functions; PSI: stability index, and what "
+    "chance alone makes of it in 1 % of cases."
 )
 MOVED_NOTE = "Output moved: root mean square change of the output that moves most, in its standard deviations."
 COSTS_NOTE = (
@@ -42,6 +53,7 @@ def drift_section(material: Material) -> Section | None:
     blocks: list[Block] = []
     if drift.watched.columns is not None:
         blocks.append(_columns(drift, material))
+    blocks.append(_layers(drift, material))
     if departures:
         blocks.append(_map(drift.periods, departures))
     blocks += _consequences(drift)
@@ -65,18 +77,18 @@ def _columns(drift: DriftEvidence, material: Material) -> Table:
     """What each raw column did, the furthest outside first."""
     columns, before, now = drift.watched.columns, drift.card.raw, material.analysis.trace.raw
     assert columns is not None and before is not None and now is not None  # noqa: S101, PT018 - for the type checker
+    found = column_drift(drift.card, drift.watched, material.analysis.trace)
     outside = columns.counts.outside
-    scale = np.where(before.nodes.std > 0, before.nodes.std, 1.0)
-    shift = (now.nodes.mean - before.nodes.mean) / scale
-    order = np.lexsort((np.arange(len(shift)), -np.abs(shift), -outside))
+    moved = np.zeros(len(outside)) if found is None else found.wasserstein
+    order = np.lexsort((np.arange(len(outside)), -moved, -outside))
     rows: list[tuple[Cell, ...]] = [
         (
             Name(text=shown(before.names[i]), href=f"input-{i}"),
             percent(float(outside[i])),
             _extent(before.nodes.low[i], before.nodes.high[i]),
             _extent(now.nodes.low[i], now.nodes.high[i]),
-            f"{number(float(shift[i]))} sd" if before.nodes.std[i] > 0 else "was constant",
-            count(round(float(columns.effective[i]))),
+            *(() if found is None else _distances(found, i)),
+            f"{count(round(float(before.effective[i])))} | {count(round(float(columns.effective[i])))}",
             "yes" if columns.read[i] else "no",
         )
         for i in map(int, order[:MAX_ROWS])
@@ -85,9 +97,53 @@ def _columns(drift: DriftEvidence, material: Material) -> Table:
     return Table(
         id="drift-columns",
         caption="Your columns, then and now, furthest outside first",
-        columns=("Column", "#Outside", "Range then", "Range now", "#Mean moved by", "#Worth rows", "Read"),
+        columns=(
+            "Column", "#Outside", "Range then", "Range now", *(() if found is None else DISTANCES),
+            "#Worth rows", "Read",
+        ),
         rows=tuple(rows),
-        note=COLUMNS_NOTE + (f" {count(left)} columns are left out." if left else ""),
+        note=COLUMNS_NOTE
+        + ("" if found is None else f" {DISTANCES_NOTE}")
+        + (f" {count(left)} columns are left out." if left else ""),
+    )  # fmt: skip
+
+
+def _layers(drift: DriftEvidence, material: Material) -> Table:
+    """The input nodes of every layer, most moved first."""
+    layers = layer_drift(material.analysis.trace, drift.card, drift.watched)
+    places = [
+        (-float(found.wasserstein[i]), depth, i)
+        for depth, (found, layer) in enumerate(zip(layers, material.analysis.trace.layers, strict=True))
+        for i in np.flatnonzero(layer.edges.alive.any(0)).tolist()
+    ]
+    rows: list[tuple[Cell, ...]] = [
+        (
+            Name(text=shown(layers[depth].names[i]), href=f"node-{depth}-{i}"),
+            str(depth + 1),
+            *_distances(layers[depth], i),
+            f"{count(round(float(layers[depth].before[i])))} | {count(round(float(layers[depth].now[i])))}",
+        )
+        for _, depth, i in sorted(places)[:MAX_NODES]
+    ]
+    left = len(places) - len(rows)
+    return Table(
+        id="drift-nodes",
+        caption="Inputs of the KAN layers, then and now, most moved first",
+        columns=("Node", "#Layer", *DISTANCES, "#Worth rows"),
+        rows=tuple(rows),
+        folded=True,
+        note=DISTANCES_NOTE + (f" {count(left)} nodes are left out." if left else ""),
+    )
+
+
+def _distances(found: ShapeDrift, i: int) -> tuple[Cell, ...]:
+    kind = KINDS["open" if found.large[i] and not found.kind[i] else found.kind[i]]
+    return (
+        kind if found.sure[i] or not found.kind[i] else f"{kind}?",
+        f"{sign(float(found.shift[i]), 2)} sd",
+        number(float(found.ks[i]), 2),
+        f"{number(float(found.wasserstein[i]), 2)} sd",
+        f"{number(float(found.psi[i]), 2)} | {number(float(found.limit[i]), 2)}",
     )
 
 
