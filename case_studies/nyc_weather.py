@@ -22,6 +22,7 @@ from torch import nn
 
 import kaninterp as ki
 from kaninterp.data import Standardizer, Windows, time_split, windows
+from kaninterp.render import Report
 
 HOURS, AHEAD = 24, 6
 UNITS, NODES, EPOCHS = 16, 4, 20
@@ -96,7 +97,7 @@ class Outcome(NamedTuple):
     r2: dict[str, float]
     pruned: ki.PruneReport
     noise_dropped: int
-    page: ki.Report
+    page: Report
 
 
 def study(seed: int, *, out: Path | None = None, progress: bool = False) -> Outcome:

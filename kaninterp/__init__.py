@@ -29,7 +29,6 @@ _HOMES = {
     "PrunePlan": "kaninterp.core",
     "PruneReport": "kaninterp.pruning",
     "RangeMonitor": "kaninterp.measure",
-    "Report": "kaninterp.render",
     "ScoreRule": "kaninterp.analysis",
     "Sparsity": "kaninterp.training",
     "Trace": "kaninterp.core",
@@ -47,6 +46,7 @@ _HOMES = {
     "to_mask": "kaninterp.analysis",
     "trace": "kaninterp.measure",
     "windows": "kaninterp.data",
+    "would_bend": "kaninterp.workflows",
 }
 
 __all__ = [
@@ -60,7 +60,6 @@ __all__ = [
     "PrunePlan",
     "PruneReport",
     "RangeMonitor",
-    "Report",
     "ScoreRule",
     "Sparsity",
     "Trace",
@@ -79,6 +78,7 @@ __all__ = [
     "to_mask",
     "trace",
     "windows",
+    "would_bend",
 ]
 
 if TYPE_CHECKING:
@@ -89,9 +89,8 @@ if TYPE_CHECKING:
     from kaninterp.measure import RangeMonitor, attribute, probe, range_card, trace
     from kaninterp.nn import Hybrid, KANHead, KANLayer, load_head, save_head
     from kaninterp.pruning import PruneReport, prune
-    from kaninterp.render import Report
     from kaninterp.training import Sparsity, fit
-    from kaninterp.workflows import check, report
+    from kaninterp.workflows import check, report, would_bend
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,7 @@ from kaninterp.measure.host import run, untouched
 from kaninterp.measure.losses import Loss, row_losses
 from kaninterp.measure.tracing import prepared
 
-__all__ = ["ablate_edges"]
+__all__ = ["ablate_edges", "head_score"]
 
 EDGE_ROWS = 512
 """Rows used: an edge's price is a number to compare edges by, not one to bet on."""
@@ -60,13 +60,13 @@ def ablate_edges(
     with untouched(model):
         output, head = run(model, view, held.batch)
         nodes = view.activations(head)
-        score, name = _score(output, nodes[-1], held.batch.target, loss)
+        score, name = head_score(output, nodes[-1], held.batch.target, loss)
         base = float(score(nodes[-1]).mean())
         change = tuple(_layer_changes(view, depth, nodes, score, base) for depth in range(len(view.layers)))
     return EdgeAblation(loss=name, rows=held.n, base=base, change=change)
 
 
-def _score(output: Tensor, head_output: Tensor, target: Tensor | None, loss: Loss) -> tuple[RowLoss, str]:
+def head_score(output: Tensor, head_output: Tensor, target: Tensor | None, loss: Loss) -> tuple[RowLoss, str]:
     """Loss as a function of the head's outputs, where the model returns just these."""
     is_output = output.numel() == head_output.numel() and torch.equal(output.reshape(head_output.shape), head_output)
     if target is None or not is_output:
