@@ -1,8 +1,4 @@
-"""Grids moved to where data lie, in whole cells, so that every function is kept as it was inside the old domain.
-
-New knots contain the old ones that lie in the new domain: a domain is extended by whole cells, cropped to whole cells,
-and its cells are split evenly. Each of these keeps a spline as it is; moving knots to the range of the data does not.
-"""
+"""Another grid for a layer, at the same functions: old knots stay knots, cells are added where the data went."""
 
 from __future__ import annotations
 
@@ -12,155 +8,176 @@ import torch
 from torch import Tensor
 
 from kaninterp.core.errors import InputError
-from kaninterp.nn.bspline import end_slopes, knot_basis
-from kaninterp.nn.domain import greville, uniform_knots
+from kaninterp.nn.bspline import clamp_to_domain, end_slopes, knot_basis, with_tails
+from kaninterp.nn.domain import greville
 from kaninterp.nn.layer import KANLayer
-from kaninterp.nn.projection import transfer_operator
+from kaninterp.nn.projection import quadrature
 from kaninterp.nn.start import carried
 
-__all__ = ["GRIDS", "regrid", "wanted_grid"]
+__all__ = ["MOST", "cells_needed", "regrid", "wanted_grid"]
 
-GRIDS = (6, 12, 24, 36, 48, 60, 72, 96, 120)
-"""Numbers of intervals to choose from; they have many divisors, for every input splits its cells by one of its own."""
+MOST = 128
+"""Intervals of a grid at most."""
 
-Ends = tuple[Tensor, Tensor]
+ROUNDING = 1e-6
+"""Part of a cell by which data may lie beyond it and still count as on its end."""
 
 
-def wanted_grid(layers: Sequence[KANLayer], ranges: Sequence[Ends]) -> int:
-    """Smallest number of intervals that gives every input as many where its data lie as its grid has now.
+def cells_needed(layer: KANLayer, lo: Tensor, hi: Tensor) -> Tensor:
+    """Whole cells of the present width that cover a range, per input: int64 (2, in), first and one past the last.
+
+    Numbers count from the lower end of the domain; negative ones lie below it.
+    """
+    knots = layer.knots.double()
+    low, high = _index(knots, lo.double()) + ROUNDING, _index(knots, hi.double()) - ROUNDING
+    return torch.stack((torch.floor(low), torch.ceil(high))).long()
+
+
+def wanted_grid(layers: Sequence[KANLayer], ranges: Sequence[tuple[Tensor, Tensor]]) -> int:
+    """Smallest number of intervals with which every input has as many where its data lie as its grid has now.
 
     Parameters
     ----------
-    layers
-        With equally spaced knots.
-    ranges
+    layers : sequence of KANLayer
+    ranges : sequence of (Tensor, Tensor)
         Per layer the smallest and largest value of each input, each (in,).
 
     Returns
     -------
     int
-        One of `GRIDS`; the largest of them where none is enough.
+        `MOST` where no smaller number is enough.
 
     Examples
     --------
-    >>> import torch
     >>> layer = KANLayer(1, 1, domain=(-1, 1))
     >>> wanted_grid([layer], [(torch.tensor([-0.1]), torch.tensor([0.1]))])
-    6
-    >>> wanted_grid([layer], [(torch.tensor([-4.0]), torch.tensor([4.0]))])
-    24
+    5
+    >>> wanted_grid([layer], [(torch.tensor([-5.0]), torch.tensor([5.0]))])
+    25
     """
-    spans = [(_cells(layer, ends), layer.grid) for layer, ends in zip(layers, ranges, strict=True)]
-    for grid in GRIDS:
-        if all(_enough(cells, grid, now) for cells, now in spans):
-            return grid
-    return GRIDS[-1]
+    wanted = []
+    for layer, (lo, hi) in zip(layers, ranges, strict=True):
+        first, last = cells_needed(layer, lo, hi)
+        wanted.append((torch.maximum(last - first, torch.ones_like(first)), layer.grid))
+    least = max((max(int(cells.max()), grid) for cells, grid in wanted), default=1)
+    enough = (
+        grid for grid in range(least, MOST) if all(bool((grid // cells * cells >= now).all()) for cells, now in wanted)
+    )
+    return next(enough, MOST)
 
 
 @torch.no_grad()
-def regrid(layer: KANLayer, lo: Tensor, hi: Tensor, grid: int) -> KANLayer:
-    """Build a layer whose grid lies where data are; the given one is left unchanged.
+def regrid(layer: KANLayer, lo: Tensor, hi: Tensor, *, grid: int) -> KANLayer:
+    """Build a layer whose grid lies where data are and that computes the same functions; this one is left unchanged.
+
+    Cells of the present width are laid over [lo, hi] and split evenly as often as ``grid`` allows; cells left over
+    widen the domain. Old knots in the new domain thus are new knots, and every function is kept there exactly. Beyond
+    the old ends "base" is fitted by least squares to how the functions went on; "clamp" and "linear", which have a kink
+    there, go on as they did from as many cells on as the order.
 
     Parameters
     ----------
-    layer
-        With equally spaced knots.
+    layer : KANLayer
     lo, hi : Tensor, shape (in,)
-        Smallest and largest value of each input.
+        Range of the data, ``lo <= hi``.
     grid : int
-        Number of intervals, see `wanted_grid`.
+        Intervals of the new layer. Where fewer than the range needs, cells farthest from the old domain are left out.
 
     Returns
     -------
     KANLayer
-        Every function is the same where the old and the new domain overlap. Beyond the old domain, ``outside="base"``
-        is kept too; "clamp" and "linear", which have a kink at its ends, are reached within as many cells as the order.
-        Data that more than `grid` old cells would be needed for stay outside in part.
 
     Raises
     ------
     InputError
-        The layer has free knots.
+        A range that is not finite, or a grid below 1.
 
     Examples
     --------
-    >>> import torch
-    >>> layer = KANLayer(2, 1, domain=(-1, 1), generator=torch.Generator().manual_seed(0)).double()
-    >>> wide = regrid(layer, torch.tensor([-3.0, -0.1]), torch.tensor([2.0, 0.1]), 24)
-    >>> x = torch.stack((torch.linspace(-1, 1, 50), torch.linspace(-0.1, 0.1, 50)), 1).double()
-    >>> bool((wide.edges(x) - layer.edges(x)).abs().max() < 1e-6)
+    >>> layer = KANLayer(1, 1, grid=4, domain=(-1, 1), generator=torch.Generator().manual_seed(0))
+    >>> wide = regrid(layer, torch.tensor([-2.0]), torch.tensor([2.0]), grid=8)
+    >>> wide.domain[:, 0].tolist()
+    [-2.0, 2.0]
+    >>> x = torch.linspace(-1, 1, 50)[:, None]
+    >>> torch.allclose(wide(x), layer.eval()(x), atol=1e-6)
     True
     """
-    if not layer.spec.uniform:
-        raise InputError("regrid: the layer has free knots; allowed: equally spaced ones (uniform=True)")
+    if grid < 1 or not bool((torch.isfinite(lo) & torch.isfinite(hi) & (lo <= hi)).all()):
+        raise InputError(f"regrid: grid={grid}; allowed: 1 or more, and finite ends with lo <= hi")
+    old = layer.knots.double()
+    first, last = cells_needed(layer, lo, hi)
+    knots = _knots(old, first, last, grid)
     new = layer.refine(grid)
-    starts, splits = _placed(layer, (lo, hi), grid)
-    a, b = layer.domain.double()
-    cell = (b - a) / layer.grid
-    counts = grid // splits
-    new.set_domain(a + cell * starts, a + cell * (starts + counts))
+    new._move(knots.to(new.knots.dtype))
+    weight = layer.weight[:, :-1].double()
     for i in range(layer.in_features):
-        new.weight[:, :-1, i] = _coefficients(layer, i, int(starts[i]), int(counts[i]), grid).to(new.weight.dtype)
-    new.seen.copy_(torch.stack((torch.full_like(lo, torch.inf), torch.full_like(hi, -torch.inf))))
+        coefficients = _fitted(layer, old[i : i + 1], knots[i : i + 1], weight[:, :, i])
+        new.weight[:, :-1, i] = coefficients.to(new.weight.dtype)
     new.start.copy_(carried(layer.start, layer.coef, new.coef))
     for parameter, source in zip(new.parameters(), layer.parameters(), strict=True):
         parameter.requires_grad_(source.requires_grad)
     return new
 
 
-def _cells(layer: KANLayer, ends: Ends) -> tuple[Tensor, Tensor]:
-    """First and one past the last old cell that data of each input lie in, counted from the domain's lower end."""
-    a, b = layer.domain.double()
-    cell = (b - a) / layer.grid
-    first = ((ends[0].double() - a) / cell).floor()
-    return first, torch.maximum(((ends[1].double() - a) / cell).ceil(), first + 1)
+def _index(knots: Tensor, x: Tensor) -> Tensor:
+    """Place of x (in,) in cells from the lower end; cells of the mean width beyond the ends."""
+    grid = knots.shape[1] - 1
+    width = (knots[:, -1] - knots[:, 0]) / grid
+    cell = torch.searchsorted(knots[:, 1:-1].contiguous(), x.unsqueeze(1), right=True)
+    left, right = knots.gather(1, cell)[:, 0], knots.gather(1, cell + 1)[:, 0]
+    inside = cell[:, 0] + (x - left) / (right - left)
+    below, above = (x - knots[:, 0]) / width, grid + (x - knots[:, -1]) / width
+    return torch.where(below < 0, below, torch.where(x > knots[:, -1], above, inside))
 
 
-def _enough(cells: tuple[Tensor, Tensor], grid: int, now: int) -> bool:
-    needed = cells[1] - cells[0]
-    splits = torch.tensor([_split(int(count), grid) for count in needed.tolist()])
-    return bool((needed <= grid).all()) and bool((splits * needed >= now).all())
+def _knots(old: Tensor, first: Tensor, last: Tensor, grid: int) -> Tensor:
+    """Knots (in, grid + 1) on the lattice of the old ones."""
+    cells = old.shape[1] - 1
+    # a range on one knot has no cell
+    last = torch.maximum(last, first + 1)
+    spare = (last - first - grid).clamp(min=0)
+    below = torch.minimum(spare, (-first).clamp(min=0))
+    above = torch.minimum(spare - below, (last - cells).clamp(min=0))
+    first = first + below
+    last = torch.maximum(last - above, first + 1)
+    parts = (grid // (last - first)).clamp(min=1)
+    pad = (grid - parts * (last - first)).clamp(min=0) // 2
+    steps = (first * parts - pad).unsqueeze(1) + torch.arange(grid + 1, device=old.device)
+    place = steps.double() / parts.unsqueeze(1)
+    cell = place.floor().long().clamp(0, cells - 1)
+    inside = torch.lerp(old.gather(1, cell), old.gather(1, cell + 1), place - cell)
+    width = (old[:, -1:] - old[:, :1]) / cells
+    outer = torch.where(place < 0, old[:, :1] + place * width, old[:, -1:] + (place - cells) * width)
+    return torch.where((place < 0) | (place > cells), outer, inside)
 
 
-def _split(needed: int, grid: int) -> int:
-    """Largest even split of old cells that leaves room for the needed ones."""
-    return max((d for d in range(1, grid + 1) if grid % d == 0 and grid // d >= needed), default=1)
-
-
-def _placed(layer: KANLayer, ends: Ends, grid: int) -> tuple[Tensor, Tensor]:
-    """First old cell of each new domain, and how often its cells are split."""
-    first, last = _cells(layer, ends)
-    splits = torch.tensor([_split(int(count), grid) for count in (last - first).tolist()], device=first.device)
-    spare = grid // splits - (last - first)
-    # spare cells on both sides; where there are too few the middle of the data is kept
-    return first - (spare / 2).floor(), splits
-
-
-def _coefficients(layer: KANLayer, i: int, start: int, count: int, grid: int) -> Tensor:
-    """Coefficients (out, grid + order) of input i on ``count`` old cells from the start on, evenly split."""
-    order, knots = layer.order, layer.knots[i : i + 1].double()
-    a, cell = float(knots[0, 0]), float(knots[0, -1] - knots[0, 0]) / layer.grid
-    old = layer.weight[:, :-1, i].double()
-    place = torch.arange(start, start + count + order, device=old.device)
-    kept = ((place >= 0) & (place < old.shape[1])).to(old.dtype)
-    held = old[:, place.clamp(0, old.shape[1] - 1)] * kept + _beyond(layer, i, place) * (1 - kept)
-    ends = torch.tensor([[a + cell * start], [a + cell * (start + count)]], dtype=old.dtype, device=old.device)
-    coarse, fine = uniform_knots(ends[0], ends[1], count), uniform_knots(ends[0], ends[1], grid)
-    return torch.einsum("nm,om->on", transfer_operator(coarse, fine, order, "base")[0], held)
-
-
-def _beyond(layer: KANLayer, i: int, place: Tensor) -> Tensor:
-    """What coefficients outside the old ones have to be for the spline to go on as it does, (out, places)."""
-    old, knots = layer.weight[:, :-1, i].double(), layer.knots[i : i + 1].double()
+def _values(layer: KANLayer, points: Tensor, old: Tensor, coefficients: Tensor) -> Tensor:
+    """Spline parts (n, out) of one input as they were, in float64."""
     if layer.spec.outside == "base":
-        return torch.zeros(old.shape[0], len(place), dtype=old.dtype, device=old.device)
-    below = place < 0
-    values = torch.einsum("nm,om->on", knot_basis(knots[:, [0, -1]].T, knots, layer.order)[:, :, 0], old)
-    tail = torch.where(below, values[:, :1], values[:, 1:])
-    if layer.spec.outside == "clamp":
-        return tail
-    slopes = torch.einsum("nm,om->on", end_slopes(knots, layer.order)[:, :, 0], old)
-    cell = (knots[0, -1] - knots[0, 0]) / layer.grid
-    sites = greville(knots, layer.order)[0, 0] + cell * place
-    distance = sites - torch.where(below, knots[0, 0], knots[0, -1])
-    return tail + torch.where(below, slopes[:, :1], slopes[:, 1:]) * distance
+        basis = knot_basis(points, old, layer.order)
+    else:
+        inside, below, above = clamp_to_domain(points, old[:, 0], old[:, -1])
+        basis = knot_basis(inside, old, layer.order)
+        if layer.spec.outside == "linear":
+            basis = with_tails(basis, below, above, end_slopes(old, layer.order))
+    return basis[:, :, 0] @ coefficients.T
+
+
+def _fitted(layer: KANLayer, old: Tensor, knots: Tensor, coefficients: Tensor) -> Tensor:
+    """Coefficients (out, new K): those that act inside the old domain, exactly, then the others."""
+    points, _ = quadrature(knots, layer.order + 2)
+    wanted = _values(layer, points, old, coefficients)
+    design = knot_basis(points, knots, layer.order)[:, :, 0]
+    inside = (points[:, 0] > old[0, 0]) & (points[:, 0] < old[0, -1])
+    acts = (design[inside] != 0).any(0)
+    result = torch.zeros(design.shape[1], wanted.shape[1], dtype=design.dtype, device=design.device)
+    if bool(acts.any()):
+        result[acts] = torch.linalg.lstsq(design[inside][:, acts], wanted[inside]).solution
+    if layer.spec.outside != "base":
+        # a line has its own values at the Greville points for coefficients: beyond the kink there is nothing to fit
+        sites = greville(knots, layer.order)[0, ~acts, None]
+        result[~acts] = _values(layer, sites, old, coefficients)
+    elif bool((~acts).any()):
+        left = wanted[~inside] - design[~inside] @ result
+        result[~acts] = torch.linalg.lstsq(design[~inside][:, ~acts], left).solution
+    return result.T

@@ -15,7 +15,7 @@ from kaninterp.adapters import as_view
 from kaninterp.analysis.attribution import strength
 from kaninterp.analysis.straightness import STRAIGHT_R2, layer_straightness
 from kaninterp.core import Estimate, ModelError, Trace
-from kaninterp.core.errors import DataError, InputError
+from kaninterp.core.errors import DataError
 from kaninterp.core.evidence import OUTPUT_CHANGE
 from kaninterp.data import Batch, Batches, check_seed, preserved_rng
 from kaninterp.measure import trace
@@ -62,7 +62,7 @@ def would_bend(
     Parameters
     ----------
     model : nn.Module
-        With one `KANHead` of equally spaced knots; left bit-identical until `BendTrial.apply`.
+        With one `KANHead`; left bit-identical until `BendTrial.apply`.
     data, target, feature_names, path
         As for `trace`, with a target.
     held_out
@@ -86,8 +86,6 @@ def would_bend(
     ------
     ModelError
         The KAN is no `KANHead`.
-    InputError
-        Free knots.
     DataError
         No target, or too few rows to hold a fifth of them out.
     KanInterpError
@@ -102,7 +100,7 @@ def would_bend(
     >>> trial.edges[0].verdict, head.kan_layers[0].grid
     ('bends', 5)
     >>> trial.apply().kan_layers[0].grid
-    6
+    5
     """
     check_seed(seed)
     view = as_view(model, path)
@@ -130,8 +128,6 @@ def would_bend(
 def _checked(module: nn.Module) -> KANHead:
     if not isinstance(module, KANHead):
         raise ModelError(f"would_bend moves the grids of a KANHead, the KAN of this model is a {type(module).__name__}")
-    if not module.options["uniform"]:
-        raise InputError("would_bend: the head has free knots; allowed: equally spaced ones (uniform=True)")
     return module
 
 
@@ -147,7 +143,7 @@ def _moved(model: nn.Module, head: KANHead, seen: Trace, path: str | None) -> tu
     new = copy.deepcopy(model)
     inner: Any = as_view(new, path).module
     inner.layers = nn.ModuleList(
-        regrid(layer, low, high, grid) for layer, (low, high) in zip(layers, ranges, strict=True)
+        regrid(layer, low, high, grid=grid) for layer, (low, high) in zip(layers, ranges, strict=True)
     )
     inner.options["grid"] = grid
     return new, grid
