@@ -182,8 +182,14 @@ def _held(batches: Batches, rows: int, seed: int) -> tuple[Batch, BlockBootstrap
 
 def _reference(model: nn.Module, reference: Any, target: Any, like: Batches) -> Batches:
     """Reference data with their target, in the columns of the data."""
-    named = target if isinstance(target, str | list | tuple) and not isinstance(reference, tuple) else None
-    return prepared(model, reference, target=named, feature_names=like.names)
+    names = [target] if isinstance(target, str) else target
+    named = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
+    return prepared(
+        model,
+        reference,
+        target=target if named and not isinstance(reference, tuple) else None,
+        feature_names=like.names,
+    )
 
 
 def _losses_before(model: nn.Module, batch: Batch, boot: BlockBootstrap, loss: Loss) -> tuple[Array, BlockBootstrap]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -262,6 +263,17 @@ def test_one_row_and_one_column(dtype, tmp_path):
     assert found.part("columns").most == pytest.approx(change, rel=1e-5)  # a constant output: in its own units
     found.save(tmp_path / "found.json")
     assert same(Clipping.load(tmp_path / "found.json"), found)
+
+
+def test_a_target_by_name_is_found_in_the_reference_too(head, card):
+    before, after = (pd.DataFrame(x.numpy(), columns=NAMES).assign(y=x.sum(1).numpy()) for x in (past(), now()))
+    found = clip(head, after, card, target="y", reference=before, progress=False)
+    pairs = clip(
+        head, (now(), now().sum(1)), card, reference=(past(), past().sum(1)), feature_names=NAMES, progress=False
+    )
+    assert same(found, pairs)
+    values = clip(head, after[NAMES], card, target=after["y"], reference=(before[NAMES], before["y"]))
+    assert same(values, pairs)
 
 
 def test_what_does_not_fit_is_refused(head, card):
