@@ -121,7 +121,7 @@ class BendTrial:
         for edge in self.edges:
             r2 = ", ".join(f"{value:.3f}" for value in edge.linear_r2)
             lines.append(
-                f"  {edge.name}: {edge.verdict} (was {edge.cause}; linear R2 {r2}; loss as a line minus loss {edge.rise})"
+                f"  {edge.name}: {edge.verdict} (was {edge.cause}; linear R2 {r2}; as a line it adds {edge.rise})"
             )
         return "\n".join([*lines, "Nothing has changed in your model; apply() makes it so."])
 
