@@ -93,7 +93,8 @@ def column_drift(card: RangeCard, watched: Watched, trace: Trace) -> ShapeDrift 
     raw, columns = card.raw, watched.columns
     if raw is None or columns is None or raw.shapes is None or columns.shapes is None or trace.raw is None:
         return None
-    before, now = _worth(raw.effective, raw.shapes.rows, columns.effective, columns.shapes.rows, columns.steps)
+    before, now = _worth(raw.effective, card.rows, columns.effective, columns.shapes.rows, columns.steps)
+    before = np.minimum(before, raw.shapes.rows)
     std = raw.nodes.std
     known, given = raw.shapes, columns.shapes
     moved = np.abs(_inner(known.quantiles) - _inner(given.quantiles))

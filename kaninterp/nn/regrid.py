@@ -45,7 +45,7 @@ def wanted_grid(layers: Sequence[KANLayer], ranges: Sequence[tuple[Tensor, Tenso
     Returns
     -------
     int
-        `MOST` where no smaller number is enough.
+        `MOST`, or the grid there is if it is larger, where no smaller number is enough.
 
     Examples
     --------
@@ -61,9 +61,11 @@ def wanted_grid(layers: Sequence[KANLayer], ranges: Sequence[tuple[Tensor, Tenso
         wanted.append((torch.maximum(last - first, torch.ones_like(first)), layer.grid))
     least = max((max(int(cells.max()), grid) for cells, grid in wanted), default=1)
     enough = (
-        grid for grid in range(least, MOST) if all(bool((grid // cells * cells >= now).all()) for cells, now in wanted)
+        grid
+        for grid in range(least, MOST + 1)
+        if all(bool((grid // cells * cells >= now).all()) for cells, now in wanted)
     )
-    return next(enough, MOST)
+    return next(enough, max(MOST, *(layer.grid for layer in layers)))
 
 
 @torch.no_grad()

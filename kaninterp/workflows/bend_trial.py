@@ -90,6 +90,8 @@ class BendTrial:
     def apply(self) -> nn.Module:
         """Give the user's model the new grids and the weights trained on them, in place; nothing moves before this.
 
+        The head's parameters are new objects then: an optimizer made before goes on with the old ones, make a new one.
+
         Raises
         ------
         StateError
@@ -135,5 +137,8 @@ def digest_of(model: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        if isinstance(tensor, torch.Tensor):
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        else:  # what a module adds by get_extra_state
+            digest.update(repr(tensor).encode())
     return digest.hexdigest()

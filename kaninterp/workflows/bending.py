@@ -168,7 +168,7 @@ def _trained(model: nn.Module, parts: Parts, *, backbone: bool, path: str | None
     flags = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     head = as_view(model, path)
     prefix = f"{head.path}." if head.path else ""
-    before = {name: t.clone() for name, t in model.state_dict().items() if not name.startswith(prefix)}
+    before = {n: copy.deepcopy(t) for n, t in model.state_dict().items() if not n.startswith(prefix)}
     if not backbone:
         model.requires_grad_(False)
         head.module.requires_grad_(True)

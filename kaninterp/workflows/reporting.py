@@ -241,6 +241,7 @@ def _drift(asked: _Asked, reference: Any, target: Any, labels: Any) -> tuple[Tra
     else:
         label, before = _label_in(reference, target), reference
         rows = prepared(asked.model, reference, target=label, feature_names=asked.batches.names)
+        rows.again()
         card = range_card(asked.model, rows, path=asked.path, progress=False)
         if rows.first.target is None:
             before = None  # no loss to compare with

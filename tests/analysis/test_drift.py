@@ -132,3 +132,12 @@ def test_a_node_inside_its_domain_moves_though_no_column_does():
     found = ki.check(head, now, card=card, progress=False)
     assert [finding.code for finding in found.findings if finding.severity != "note"] == ["layer-shape"]
     assert "No column and no earlier layer shows it." in found.findings[0].claim
+
+
+def test_a_daily_cycle_in_many_rows_is_no_drift():
+    """What is kept of many rows must not fall in step with the hours."""
+    hours = np.arange(24 * 1000) % 24
+    columns, _ = drift_of(np.column_stack([hours, np.sin(hours / 24 * 2 * np.pi)]).astype(float), np.column_stack(
+        [hours[4:8764], np.sin(hours[4:8764] / 24 * 2 * np.pi)]).astype(float))  # fmt: skip
+    assert columns.kind == ("", "")
+    assert columns.ks.max() < 0.03

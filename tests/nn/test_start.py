@@ -81,3 +81,11 @@ def test_training_touches_every_spline_that_its_data_reach():
     x[:, 1] += 5  # beyond the grid: the spline is 0 there and gets no gradient
     ki.fit(head, (x, x[:, :1]), epochs=2, domain_updates=0.0, seed=0, progress=False)
     assert head.kan_layers[0].untouched.tolist() == [[False, True]]
+
+
+def test_a_state_from_before_the_record_says_that_nothing_is_known():
+    state = {name: tensor for name, tensor in fresh().state_dict().items() if name != "start"}
+    layer = KANLayer(3, 2)
+    layer.load_state_dict(state)
+    assert not layer.untouched.any()
+    assert not layer.start[1].any()

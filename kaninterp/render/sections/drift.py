@@ -69,8 +69,12 @@ def _lead(material: Material, drift: DriftEvidence, departures: tuple[Departure,
     if not found:
         return f"{text}Nothing found: no column that the model reads left its range beyond chance, and none froze."
     told = f"{sure} finding{plural(sure)}" if sure else "Nothing that chance does not explain"
-    first = f" The first to leave: {departures[0]}." if departures else ""
+    first = f" The first to leave: {_first(departures)}." if departures else ""
     return f"{text}{told}, and {len(found) - sure} to note, under Findings.{first}"
+
+
+def _first(departures: tuple[Departure, ...]) -> Departure:
+    return min(departures, key=lambda found: found.period)
 
 
 def _columns(drift: DriftEvidence, material: Material) -> Table:
@@ -169,7 +173,7 @@ def _map(when: Periods, departures: tuple[Departure, ...]) -> PeriodMap:
     return PeriodMap(
         caption="Which period left the range: share of rows outside, in the order of your rows",
         summary=f"{count(len(departures))} columns or nodes were outside more often than before; "
-        f"the first, {shown(departures[0].name)}, from {shown(departures[0].since)} on."
+        f"the first, {shown(_first(departures).name)}, from {shown(_first(departures).since)} on."
         + (f" {count(left)} more are in the table only." if left > 0 else ""),
         names=tuple(_named(found) for found in shown_first),
         shares=tuple(tuple(map(float, _shares(when, found))) for found in shown_first),
