@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kaninterp.nn.bspline import clamp_to_domain, end_slopes, knot_basis, with_tails
 
-__all__ = ["fit_operator", "quadrature", "transfer_operator"]
+__all__ = ["continued_basis", "fit_operator", "quadrature", "transfer_operator"]
 
 
 def quadrature(knots: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -108,12 +108,37 @@ def transfer_operator(old: Tensor, new: Tensor, order: int, outside: str) -> Ten
     True
     """
     points, operator = fit_operator(new, order)
-    old = old.double()
+    return operator @ continued_basis(points, old.double(), order, outside).permute(2, 0, 1)
+
+
+def continued_basis(x: Tensor, knots: Tensor, order: int, outside: str) -> Tensor:
+    """Evaluate the basis of a spline as it goes on outside its domain.
+
+    Parameters
+    ----------
+    x : Tensor, shape (n, in)
+        Points.
+    knots : Tensor, shape (in, grid + 1)
+        Inner knots.
+    order : int
+        Polynomial degree.
+    outside : {"base", "linear", "clamp"}
+        How it goes on, see `kaninterp.nn.bspline.OUTSIDE`.
+
+    Returns
+    -------
+    Tensor, shape (n, K, in)
+
+    Examples
+    --------
+    >>> import torch
+    >>> beyond, end = torch.tensor([[5.0]]), torch.tensor([[2.0]])
+    >>> knots = torch.tensor([[0.0, 1.0, 2.0]])
+    >>> torch.equal(continued_basis(beyond, knots, 3, "clamp"), continued_basis(end, knots, 3, "clamp"))
+    True
+    """
     if outside == "base":
-        basis = knot_basis(points, old, order)
-    else:
-        inside, below, above = clamp_to_domain(points, old[:, 0], old[:, -1])
-        basis = knot_basis(inside, old, order)
-        if outside == "linear":
-            basis = with_tails(basis, below, above, end_slopes(old, order))
-    return operator @ basis.permute(2, 0, 1)
+        return knot_basis(x, knots, order)
+    inside, below, above = clamp_to_domain(x, knots[:, 0], knots[:, -1])
+    basis = knot_basis(inside, knots, order)
+    return with_tails(basis, below, above, end_slopes(knots, order)) if outside == "linear" else basis

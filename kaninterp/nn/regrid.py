@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from kaninterp.core.errors import InputError
-from kaninterp.nn.bspline import clamp_to_domain, end_slopes, knot_basis, with_tails
+from kaninterp.nn.bspline import knot_basis
 from kaninterp.nn.domain import greville
 from kaninterp.nn.layer import KANLayer
-from kaninterp.nn.projection import quadrature
+from kaninterp.nn.projection import continued_basis, quadrature
 from kaninterp.nn.start import carried
 
 __all__ = ["MOST", "cells_needed", "regrid", "wanted_grid"]
@@ -155,14 +155,7 @@ def _knots(old: Tensor, first: Tensor, last: Tensor, grid: int) -> Tensor:
 
 def _values(layer: KANLayer, points: Tensor, old: Tensor, coefficients: Tensor) -> Tensor:
     """Spline parts (n, out) of one input as they were, in float64."""
-    if layer.spec.outside == "base":
-        basis = knot_basis(points, old, layer.order)
-    else:
-        inside, below, above = clamp_to_domain(points, old[:, 0], old[:, -1])
-        basis = knot_basis(inside, old, layer.order)
-        if layer.spec.outside == "linear":
-            basis = with_tails(basis, below, above, end_slopes(old, layer.order))
-    return basis[:, :, 0] @ coefficients.T
+    return continued_basis(points, old, layer.order, layer.spec.outside)[:, :, 0] @ coefficients.T
 
 
 def _fitted(layer: KANLayer, old: Tensor, knots: Tensor, coefficients: Tensor) -> Tensor:
