@@ -8,7 +8,7 @@ import numpy as np
 
 from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.range_card import RangeCard, SeenColumns, SeenLayer
-from kaninterp.core.tables import NodeTable, RangeTable
+from kaninterp.core.tables import NodeTable, RangeTable, zone_ends
 from kaninterp.core.trace import LayerTrace, Trace
 from kaninterp.core.watch import Watched, WatchedColumns
 
@@ -178,9 +178,7 @@ def _binned(table: RangeTable) -> Array:
 
 def _area(gap: Array, table: RangeTable, then: NodeTable, now: NodeTable) -> Array:
     """Integral of the difference of the distribution functions, known at the ends of the bins, straight in between."""
-    knots = table.knots
-    fringe = table.order * (knots[:, -1:] - knots[:, :1]) / (knots.shape[1] - 1)
-    ends = np.concatenate([knots[:, :1] - fringe, knots, knots[:, -1:] + fringe], axis=1)
+    ends = zone_ends(table.knots, table.order)
     low, high = np.minimum(then.low, now.low)[:, None], np.maximum(then.high, now.high)[:, None]
     points = np.concatenate([np.minimum(low, ends[:, :1]), ends, np.maximum(high, ends[:, -1:])], axis=1)
     heights = np.pad(gap, ((0, 0), (1, 1)))

@@ -14,7 +14,7 @@ import numpy as np
 from .errors import ShapeError
 from .frozen import Array, BoolArray, IntArray, bools, floats, integers, same
 
-__all__ = ["EdgeTable", "NodeTable", "RangeTable", "RawTable"]
+__all__ = ["EdgeTable", "NodeTable", "RangeTable", "RawTable", "zone_ends"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -263,6 +263,12 @@ class RawTable:
         scale = self.nodes.count * _weights(self.nodes.count, other.nodes.count)
         co = self.co + other.co + np.outer(delta, delta) * scale
         return RawTable(names=self.names, nodes=self.nodes.merge(other.nodes), co=co, lags=max(self.lags, other.lags))
+
+
+def zone_ends(knots: Array, order: int) -> Array:
+    """Inner knots with the outer ends of the fringe around them, (src, G + 1) -> (src, G + 3)."""
+    fringe = order * (knots[:, -1:] - knots[:, :1]) / (knots.shape[1] - 1)
+    return np.concatenate([knots[:, :1] - fringe, knots, knots[:, -1:] + fringe], axis=1)
 
 
 def _weights(left: int, right: int) -> float:

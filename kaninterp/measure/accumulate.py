@@ -11,6 +11,7 @@ from torch import Tensor
 from kaninterp.adapters import LayerView
 from kaninterp.core import EdgeTable, LayerTrace, NodeTable, PartTable, RangeTable, RawTable
 from kaninterp.core.frozen import Array, IntArray
+from kaninterp.core.tables import zone_ends
 
 __all__ = ["Curves", "layer_block", "raw_block"]
 
@@ -138,10 +139,8 @@ def _ranges(layer: LayerView, x: Tensor) -> RangeTable:
     """Counts per knot interval and per zone outside; the last knot belongs to the last interval."""
     knots, order = layer.knots, layer.order
     src, cells = knots.shape[0], knots.shape[1] - 1
-    fringe = order * (knots[:, -1:] - knots[:, :1]) / cells
-    edges = np.concatenate([knots[:, :1] - fringe, knots, knots[:, -1:] + fringe], axis=1)
     bins = cells + 4
-    boundaries = torch.as_tensor(edges, dtype=torch.float64, device=x.device)
+    boundaries = torch.as_tensor(zone_ends(knots, order), dtype=torch.float64, device=x.device)
     columns = x.detach().double().T.contiguous()
     place = torch.searchsorted(boundaries, columns, right=True)
     last = boundaries[:, -2:-1]
