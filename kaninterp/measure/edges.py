@@ -17,7 +17,7 @@ from kaninterp.measure.host import run, untouched
 from kaninterp.measure.losses import Loss, row_losses
 from kaninterp.measure.tracing import prepared
 
-__all__ = ["ablate_edges", "head_score"]
+__all__ = ["ablate_edges", "changed_outputs", "head_score"]
 
 EDGE_ROWS = 512
 """Rows used: an edge's price is a number to compare edges by, not one to bet on."""
@@ -75,6 +75,16 @@ def head_score(output: Tensor, head_output: Tensor, target: Tensor | None, loss:
     return (lambda y: losses(y.reshape(output.shape))), name
 
 
+def changed_outputs(view: ModelView, nodes: tuple[Tensor, ...], target: tuple[int, int], change: Tensor) -> Tensor:
+    """Outputs of the head when an edge adds ``change`` (n,) to its target node, (layer of the edge, dst)."""
+    depth, dst = target
+    values = nodes[depth + 1].clone()
+    values[:, dst] += change
+    for above in view.layers[depth + 1 :]:
+        values = above(values)
+    return values
+
+
 def _layer_changes(view: ModelView, depth: int, nodes: tuple[Tensor, ...], score: RowLoss, base: float) -> Array:
     layer = view.layers[depth]
     result = np.where(layer.alive, np.nan, 0.0)
@@ -85,9 +95,6 @@ def _layer_changes(view: ModelView, depth: int, nodes: tuple[Tensor, ...], score
     result[layer.alive & ~moving] = 0.0
     strongest = np.argsort([-float(spread[d, s]) for d, s in places], kind="stable")[:MAX_EDGES]
     for dst, src in places[strongest]:
-        values = nodes[depth + 1].clone()
-        values[:, dst] += edges[:, dst, src].mean() - edges[:, dst, src]
-        for above in view.layers[depth + 1 :]:
-            values = above(values)
-        result[dst, src] = float(score(values).mean()) - base
+        outputs = changed_outputs(view, nodes, (depth, dst), edges[:, dst, src].mean() - edges[:, dst, src])
+        result[dst, src] = float(score(outputs).mean()) - base
     return result

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kaninterp.adapters import as_view
 from kaninterp.core.frozen import Array
 from kaninterp.data import Batch
-from kaninterp.measure.edges import head_score
+from kaninterp.measure.edges import changed_outputs, head_score
 from kaninterp.measure.host import run, untouched
 from kaninterp.measure.losses import Loss
 
@@ -47,11 +47,7 @@ def straightened(
         rises = []
         for depth, dst, src in places:
             x, edge = nodes[depth][:, src], view.layers[depth].edges(nodes[depth])[:, dst, src]
-            values = nodes[depth + 1].clone()
-            values[:, dst] += _line(x, edge) - edge
-            for above in view.layers[depth + 1 :]:
-                values = above(values)
-            rises.append(score(values) - base)
+            rises.append(score(changed_outputs(view, nodes, (depth, dst), _line(x, edge) - edge)) - base)
     return rises, name
 
 
