@@ -15,6 +15,7 @@ from kaninterp.core.frozen import Array
 from kaninterp.core.trace import LayerTrace, Trace
 
 from .attribution import ROUNDING
+from .over_domain import over_domain
 
 __all__ = ["absolute_norm", "coefficient_norm", "spline_basis"]
 
@@ -68,30 +69,24 @@ def spline_basis(x: Array, knots: Array, order: int) -> Array:
     return np.asarray(basis)
 
 
-def _per_source(layer: LayerTrace, size: Callable[[Array, Array, Array, int], Array]) -> Array:
-    edges, ranges = layer.edges, layer.ranges
+Size = Callable[[Array, Array, Array, Array, int], Array]
+"""From points (P,), curves (dst, P), weights (P,), knots and order to one number per curve."""
+
+
+def _per_source(layer: LayerTrace, size: Size) -> Array:
     columns = []
-    for i, knots in enumerate(ranges.knots):
-        x, curves = _inside(edges.curve_x[i], edges.curves[:, i], knots[0], knots[-1])
-        values = size(x, curves, knots, ranges.order)
+    for (x, curves, weights), knots in zip(over_domain(layer, layer.edges.curves), layer.ranges.knots, strict=True):
+        values = size(x, curves, weights, knots, layer.ranges.order)
         columns.append(np.where(values > ROUNDING * np.abs(curves).max(1), values, 0.0))
-    return np.where(edges.alive, np.stack(columns, axis=1), 0.0)
+    return np.where(layer.edges.alive, np.stack(columns, axis=1), 0.0)
 
 
-def _inside(x: Array, curves: Array, low: float, high: float) -> tuple[Array, Array]:
-    """Points and curves (dst, points) from one end of the domain to the other, both ends among them."""
-    points = np.concatenate([[low], x[(x > low) & (x < high)], [high]])
-    return points, np.stack([np.interp(points, x, curve) for curve in curves])
+def _mean_absolute(x: Array, curves: Array, weights: Array, knots: Array, order: int) -> Array:
+    del x, knots, order
+    return np.asarray(np.abs(curves - (curves @ weights)[:, None]) @ weights)
 
 
-def _mean_absolute(x: Array, curves: Array, knots: Array, order: int) -> Array:
-    del knots, order
-    steps = np.diff(x) / (x[-1] - x[0])
-    mean = ((curves[:, 1:] + curves[:, :-1]) / 2 * steps).sum(1)
-    sizes = np.abs(curves - mean[:, None])
-    return np.asarray(((sizes[:, 1:] + sizes[:, :-1]) / 2 * steps).sum(1))
-
-
-def _rms_of_coefficients(x: Array, curves: Array, knots: Array, order: int) -> Array:
+def _rms_of_coefficients(x: Array, curves: Array, weights: Array, knots: Array, order: int) -> Array:
+    del weights
     solution = np.linalg.lstsq(spline_basis(x, knots, order), curves.T, rcond=None)[0]
     return np.asarray(solution.std(0))
