@@ -45,15 +45,11 @@ class Cause(NamedTuple):
     fix: str
 
 
+RETURN = "update the domains to these data and train on (head.update), or check the scaling of the inputs"
+
 CAUSES = {
-    "out-of-domain": Cause(
-        "most of the data lie outside the domain, where no spline was fitted",
-        "update the domains to these data and train on (head.update), or check the scaling of the inputs",
-    ),
-    "mixed": Cause(
-        "part of the data lies outside the domain, where no spline was fitted",
-        "update the domains to these data and train on (head.update), or check the scaling of the inputs",
-    ),
+    "out-of-domain": Cause("most of the data lie outside the domain, where no spline was fitted", RETURN),
+    "mixed": Cause("part of the data lies outside the domain, where no spline was fitted", RETURN),
     "untrained": Cause(
         "the spline still is what it was initialised with",
         "train it: unfreeze the weights, give them to the optimizer, and see that the training data reach the grid",

@@ -490,13 +490,9 @@ class KANLayer(nn.Module):
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         *_, error_msgs = args
-        if (
-            prefix + "weight" in state_dict and prefix + "start" not in state_dict
-        ):  # saved before it was kept: not known
-            state_dict = {
-                **state_dict,
-                prefix + "start": torch.stack((torch.full_like(self.mask, torch.inf), torch.zeros_like(self.mask))),
-            }
+        if prefix + "weight" in state_dict:  # saved before the start was kept: it is not known then
+            unknown = torch.stack((torch.full_like(self.mask, torch.inf), torch.zeros_like(self.mask)))
+            state_dict = {prefix + "start": unknown, **state_dict}
         own = (*self.named_parameters(recurse=False), *self.named_buffers(recurse=False))
         shapes = {name: tensor.shape for name, tensor in own}
         problems = list(state_problems(self.spec, shapes, state_dict, prefix))

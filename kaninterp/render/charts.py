@@ -90,13 +90,13 @@ def histogram(item: Histogram) -> Markup:
     """Bars per knot interval over the trained zone, those outside in the warning colour; the reference as a line."""
     slope, offset = scale(item.edges[0], item.edges[-1], 0, CELL_WIDTH)
     floor = HISTOGRAM_HEIGHT - 1
-    tall = (floor - 3) * max(item.shares) / (max(item.shares + item.reference) or 1.0)
+    top = max(item.shares + item.reference) or 1.0
+    tall = (floor - 3) * max(item.shares) / top
     a, b = (slope * v + offset for v in item.domain)
     inner, outer = histogram_paths(item.edges, item.shares, (slope, offset), floor=floor, tall=tall)
     parts = [tag("rect", x=a, y=0.5, width=max(b - a, 1.0), height=floor, class_="box")]
     parts += [tag("path", d=d, class_=kind) for d, kind in ((inner, "seen"), (outer, "outside")) if d]
     if item.reference:
-        top = max(item.shares + item.reference) or 1.0
         steps = [
             f"{short(slope * low + offset)} {short(floor - (floor - 3) * share / top)}H{short(slope * high + offset)}"
             for low, high, share in zip(item.edges, item.edges[1:], item.reference, strict=False)

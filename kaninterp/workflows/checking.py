@@ -14,7 +14,6 @@ from kaninterp.analysis.checking import check_findings
 from kaninterp.core import RangeCard
 from kaninterp.core.errors import NamesError
 from kaninterp.data.convert import table_names
-from kaninterp.measure.host import Columns
 from kaninterp.measure.tracing import card_of, prepared
 from kaninterp.measure.watching import watch
 from kaninterp.render import CheckReport
@@ -94,8 +93,6 @@ def check(
         data = _by_name(data, card, target)
     batches = prepared(model, data, target=target, feature_names=feature_names, batch_size=batch_size)
     batches.again()
-    if Columns.readable(batches.first):
-        card.check_columns(Columns.of(batches.first, batches.names_per_input).names)
     seen, watched = watch(model, view, batches, card, read=columns_read(model, batches), progress=progress)
     return CheckReport(findings=check_findings(seen, card, watched), card=card, rows=seen.rows, data=seen.data)
 
