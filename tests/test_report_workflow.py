@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -288,3 +289,22 @@ def test_without_a_target_only_changes_of_the_output_are_told(target):
 def test_no_reference_no_drift_page():
     page = ki.report(hybrid(), (DATA, Y), progress=False)
     assert "drift" not in [section.id for section in page.document.sections]
+
+
+def test_many_columns_with_endless_names_are_cut_and_counted():
+    rng = np.random.default_rng(0)
+    names = [f"{i:02d}" + "x" * 300 for i in range(80)]
+    then, now = (pd.DataFrame(rng.uniform(-1, 1, (200, 80)).astype("float32"), columns=names) for _ in range(2))
+    now += 3
+    then["y"], now["y"] = then.sum(axis=1), now.sum(axis=1)
+    head = ki.KANHead(80, 1, (40,), domain=(-1.05, 1.05), generator=torch.Generator().manual_seed(0))
+    ki.fit(head, then, target="y", epochs=1, domain_updates=0.0, seed=0, progress=False)
+    page = ki.report(head, now, target="y", reference=then, progress=False)
+    found = blocks(page)
+    assert "more columns or nodes are left out" in found["PeriodMap"].table.note
+    assert "more columns are left out" in found["drift-consequences"].note
+    assert "x" * 100 not in page.document.section("drift").lead + found["PeriodMap"].summary
+    assert found["PeriodMap"].table.caption in str(page)
+    html = page.to_html()
+    body = html[: html.index('<script type="application/json"')]
+    assert set(re.findall(r'href="#([^"]*)"', body)) <= set(re.findall(r'\sid="([^"]*)"', body))

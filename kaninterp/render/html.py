@@ -45,7 +45,7 @@ def to_html(document: Document) -> str:
         The same text for the same document. Complete without JavaScript and on paper.
     """
     template = _environment().get_template("report.html.j2")
-    return template.render(
+    page = template.render(
         document=document,
         data=Markup(to_json(document)),  # noqa: S704  (to_json escapes <, > and &)
         style=Markup(_resource("report.css")),  # noqa: S704  (our own file)
@@ -53,6 +53,17 @@ def to_html(document: Document) -> str:
         policy=_policy(),
         known=frozenset(section.id for section in document.sections),
     )
+    return _without_dead_links(page)
+
+
+def _without_dead_links(page: str) -> str:
+    """Names of what is not drawn (a node beyond those of the graph) stay, as words."""
+    there = set(_ID.findall(page))
+    return _NAME_LINK.sub(lambda link: link[0] if link[1] in there else link[2], page)
+
+
+_ID = re.compile(r'\bid="([^"]+)"')
+_NAME_LINK = re.compile(r'<a href="#([^"]+)">(<bdi[^>]*>[^<]*</bdi>)</a>')
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from .blocks import (
@@ -148,7 +149,8 @@ def _loss_curve(block: LossCurve) -> str:
 
 
 def _periods(block: PeriodMap) -> str:
-    return _wrap(f"{block.caption}: {block.summary}")
+    # folded beside the drawing, which text has not
+    return "\n".join([_wrap(f"{block.caption}: {block.summary}"), _table(replace(block.table, folded=False))])
 
 
 def _cards(block: InputCards) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from kaninterp.analysis.checking import BLIND
@@ -14,12 +16,14 @@ from kaninterp.render.blocks import Block, Paragraph, Section
 from kaninterp.render.cells import Cell, Name, Table
 from kaninterp.render.drift_nouns import PeriodMap
 from kaninterp.render.material import Material
-from kaninterp.render.wording import count, number, percent, plural, shown, sign
+from kaninterp.render.wording import count, number, percent, plural, shorten, shown, sign
 
 __all__ = ["drift_section"]
 
 MAX_ROWS = 60
 MAX_NODES = 40
+LONGEST_NAME = 64
+"""Names and labels within sentences are cut to this."""
 MAX_LINES = 24
 """Rows of the map of periods; 60 cells each are about 5 kB."""
 
@@ -69,7 +73,7 @@ def _lead(material: Material, drift: DriftEvidence, departures: tuple[Departure,
     if not found:
         return f"{text}Nothing found: no column that the model reads left its range beyond chance, and none froze."
     told = f"{sure} finding{plural(sure)}" if sure else "Nothing that chance does not explain"
-    first = f" The first to leave: {_first(departures)}." if departures else ""
+    first = f" The first to leave: {_departed(_first(departures))}." if departures else ""
     return f"{text}{told}, and {len(found) - sure} to note, under Findings.{first}"
 
 
@@ -160,11 +164,11 @@ def _map(when: Periods, departures: tuple[Departure, ...]) -> PeriodMap:
     first, last = tuple(map(shown, when.first)), tuple(map(shown, when.last))
     rows: tuple[tuple[Cell, ...], ...] = tuple(
         (
-            shown(found.name),
+            Name(text=shown(found.name)),
             "column" if found.layer is None else f"grid of KAN layer {found.layer + 1}",
-            f"{shown(found.since)} to {shown(found.until)}",
+            f"{_brief(found.since)} to {_brief(found.until)}",
             f"{found.periods} of {len(first)}",
-            f"{percent(found.share)} in {first[found.worst]} to {last[found.worst]}",
+            f"{percent(found.share)} in {_brief(first[found.worst])} to {_brief(last[found.worst])}",
             percent(found.before),
         )
         for found in departures[:MAX_ROWS]
@@ -173,7 +177,7 @@ def _map(when: Periods, departures: tuple[Departure, ...]) -> PeriodMap:
     return PeriodMap(
         caption="Which period left the range: share of rows outside, in the order of your rows",
         summary=f"{count(len(departures))} columns or nodes were outside more often than before; "
-        f"the first, {shown(_first(departures).name)}, from {shown(_first(departures).since)} on."
+        f"the first, {_brief(_first(departures).name)}, from {_brief(_first(departures).since)} on."
         + (f" {count(left)} more are in the table only." if left > 0 else ""),
         names=tuple(_named(found) for found in shown_first),
         shares=tuple(tuple(map(float, _shares(when, found))) for found in shown_first),
@@ -185,8 +189,22 @@ def _map(when: Periods, departures: tuple[Departure, ...]) -> PeriodMap:
             columns=("Name", "What", "Since", "Periods outside", "Worst", "Share before"),
             rows=rows,
             folded=True,
+            note=_left_out(len(departures) - len(rows), "columns or nodes"),
         ),
     )
+
+
+def _departed(found: Departure) -> str:
+    return str(replace(found, name=_brief(found.name), since=_brief(found.since), until=_brief(found.until)))
+
+
+def _brief(text: object) -> str:
+    """A name or a label within a sentence."""
+    return shorten(shown(text), LONGEST_NAME)
+
+
+def _left_out(left: int, what: str) -> str:
+    return f"{count(left)} more {what} are left out." if left > 0 else ""
 
 
 def _named(found: Departure) -> str:
@@ -222,6 +240,8 @@ def _clipped(clipping: Clipping) -> Table:
         note += f" {COSTS_NOTE}"
     for reason in clipping.left_out:
         note += f" Not clipped: {shown(reason)}."
+    left = _left_out(len(ordered) - len(rows), "columns")
+    note += f" {left}" if left else ""
     columns = ("Clipped", "To", "#Rows with an exit", "#Output moved")
     return Table(
         id="drift-consequences",
@@ -244,7 +264,7 @@ _LIMITS = {
 def _part(part: ClippedPart, *, judged: bool) -> tuple[Cell, ...]:
     loss = (_told(part.cost), f"{_told(part.with_exit)} | {_told(part.without_exit)}") if judged else ()
     name = f"KAN layer {part.index + 1}" if part.kind in {"seen", "domain"} else shown(part.name)
-    return (name, _LIMITS[part.kind], percent(part.exits), f"{number(part.most)} sd", *loss)
+    return (Name(text=name), _LIMITS[part.kind], percent(part.exits), f"{number(part.most)} sd", *loss)
 
 
 def _told(value: Estimate | None) -> str:
