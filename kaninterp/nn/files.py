@@ -44,6 +44,7 @@ _CONFIG_TYPES: Mapping[str, tuple[type, ...]] = {
     "outside": (str,),
     "base": (str,),
     "noise": (int, float),
+    "moving_domain": (bool,),
     "select": (list, type(None)),
     "node_ids": (list, type(None)),
     "input_names": (list, type(None)),
@@ -176,6 +177,8 @@ def _config_of(metadata: Mapping[str, str] | None, path: Path) -> dict[str, Any]
 
 
 def _checked_config(config: Any, path: Path) -> dict[str, Any]:
+    if isinstance(config, dict):
+        config = {"moving_domain": False, **config}  # files from before the option
     if not isinstance(config, dict) or set(config) != set(_CONFIG_TYPES):
         got = sorted(map(str, config)) if isinstance(config, dict) else type(config).__name__
         raise FileFormatError(f"{path}: the structure must have exactly {sorted(_CONFIG_TYPES)}, got {got}")

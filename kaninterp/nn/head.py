@@ -37,9 +37,10 @@ class KANHead(nn.Module):
         Width of the input it accepts and number of outputs.
     hidden
         Number of nodes of each hidden layer; empty: one layer from inputs to outputs.
-    grid, order, uniform, domain, outside, base, noise
+    grid, order, uniform, domain, outside, base, noise, moving_domain
         As in `KANLayer`, for every layer: grid intervals, spline order, uniform knots, domain (lo, hi) or
-        None (set from the first training batch), what holds outside it, base function, initial noise.
+        None (set from the first training batch), what holds outside it, base function, initial noise, whether
+        domains follow their inputs while training.
     select
         Ascending indices of the inputs that are read, None for all. A head made smaller by pruning still
         accepts the old width and selects its columns itself.
@@ -91,6 +92,7 @@ class KANHead(nn.Module):
         outside: str = DEFAULT_OUTSIDE,
         base: str = "silu",
         noise: float = 0.1,
+        moving_domain: bool = False,
         select: Sequence[int] | None = None,
         node_ids: Sequence[Sequence[int]] | None = None,
         input_names: Sequence[str] | None = None,
@@ -119,6 +121,7 @@ class KANHead(nn.Module):
             "outside": outside,
             "base": base,
             "noise": noise,
+            "moving_domain": moving_domain,
         }
         places: dict[str, Any] = {"device": device, "dtype": dtype, "generator": generator}
         self.layers = nn.ModuleList(KANLayer(n_in, n_out, **self.options, **places) for n_in, n_out in pairwise(widths))
@@ -283,7 +286,8 @@ def head_of(layer: KANLayer) -> KANHead:
     spec = layer.spec
     new = KANHead(
         layer.in_features, layer.out_features, grid=spec.grid, order=spec.order, uniform=spec.uniform,
-        outside=spec.outside, base=spec.base, noise=layer.noise, generator=torch.Generator(),
+        outside=spec.outside, base=spec.base, noise=layer.noise, moving_domain=layer.moving_domain,
+        generator=torch.Generator(),
     )  # fmt: skip
     return rebuilt(new.train(layer.training), [layer])
 

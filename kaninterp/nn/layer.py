@@ -13,9 +13,19 @@ from kaninterp.core.errors import DataError, InputError, ShapeError, StateError
 from kaninterp.nn.domain import interpolate_knots, quantile_knots, rescale_knots, uniform_knots, widen
 from kaninterp.nn.gram import basis_gram, matrix_root
 from kaninterp.nn.kernel import function_transform_active, spline_linear
-from kaninterp.nn.layer_checks import check_input, check_kind, check_noise, check_sizes, check_spec, state_problems
+from kaninterp.nn.layer_checks import (
+    check_input,
+    check_kind,
+    check_moving,
+    check_noise,
+    check_sizes,
+    check_spec,
+    state_problems,
+)
+from kaninterp.nn.moving import MovingDomain
 from kaninterp.nn.planes import Placement, SplineSpec, place, planes
 from kaninterp.nn.projection import transfer_operator
+from kaninterp.nn.room import with_room
 from kaninterp.nn.start import carried, started, untouched
 
 __all__ = ["DEFAULT_OUTSIDE", "PARTS", "KANLayer"]
@@ -50,6 +60,8 @@ class KANLayer(nn.Module):
         The base branch.
     noise : float
         Scale of the initial spline coefficients.
+    moving_domain : bool
+        Whether the domain follows its inputs while training, see `kaninterp.nn.moving.MovingDomain`; for uniform knots.
     device, dtype
         As for `torch.nn.Linear`.
     generator : torch.Generator, optional
@@ -134,6 +146,7 @@ class KANLayer(nn.Module):
         outside: str = DEFAULT_OUTSIDE,
         base: str = "silu",
         noise: float = 0.1,
+        moving_domain: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         generator: torch.Generator | None = None,
@@ -144,7 +157,9 @@ class KANLayer(nn.Module):
         self.in_features, self.out_features = in_features, out_features
         self.spec = SplineSpec(grid=grid, order=order, outside=outside, base=base, uniform=uniform)
         check_spec(self.spec)
-        self.noise = float(noise)
+        check_moving(moving_domain, uniform)
+        self.noise, self.moving_domain = float(noise), moving_domain
+        self._mover = MovingDomain() if moving_domain else None
         factory: dict[str, Any] = {"device": device, "dtype": dtype}
         self.weight = nn.Parameter(torch.empty(out_features, self.spec.size + 1, in_features, **factory))
         self.bias = nn.Parameter(torch.empty(out_features, **factory))
@@ -231,8 +246,7 @@ class KANLayer(nn.Module):
         rows = x.reshape(-1, self.in_features)
         if self.training:
             self._watch(rows.detach())
-        out = spline_linear(rows, self.masked_weight(), self.bias, self.spec, self.placement)
-        return out.view(*x.shape[:-1], self.out_features)
+        return self._evaluate(rows).view(*x.shape[:-1], self.out_features)
 
     def basis(self, x: Tensor) -> Tensor:
         """Evaluate the spline planes and the base plane.
@@ -378,6 +392,7 @@ class KANLayer(nn.Module):
             outside=self.spec.outside,
             base=self.spec.base,
             noise=0.0,
+            moving_domain=self.moving_domain,
             device="meta",
             dtype=self.weight.dtype,
         )
@@ -396,10 +411,10 @@ class KANLayer(nn.Module):
     def extra_repr(self) -> str:
         """Sizes and options, as torch prints modules."""
         kept = "" if self._unpruned else f", kept={int(self.mask.sum())}/{self.mask.numel()}"
-        spec = self.spec
+        spec, moving = self.spec, ", moving_domain=True" if self.moving_domain else ""
         return (
             f"{self.in_features}, {self.out_features}, grid={spec.grid}, order={spec.order}, "
-            f"uniform={spec.uniform}, outside={spec.outside!r}, base={spec.base!r}{kept}"
+            f"uniform={spec.uniform}, outside={spec.outside!r}, base={spec.base!r}{moving}{kept}"
         )
 
     @torch.no_grad()
@@ -431,6 +446,9 @@ class KANLayer(nn.Module):
             raise InputError(f"domain of input {i} is [{lo[i]:g}, {hi[i]:g}]; allowed: finite ends with lo < hi")
         return uniform_knots(lo, hi, self.grid) if self.spec.uniform else rescale_knots(self.knots, lo, hi)
 
+    def _evaluate(self, rows: Tensor) -> Tensor:
+        return spline_linear(rows, self.masked_weight(), self.bias, self.spec, self.placement)
+
     def _watch(self, rows: Tensor) -> None:
         """Remember the range of training inputs; the first batch sets the domain."""
         if function_transform_active():
@@ -443,6 +461,8 @@ class KANLayer(nn.Module):
                 self.seen.copy_(
                     torch.stack((torch.fmin(self.seen[0], rows.amin(0)), torch.fmax(self.seen[1], rows.amax(0))))
                 )
+        if self._mover is not None:
+            self._mover.see(self, rows)
 
     @torch.no_grad()
     def _calibrate(self, rows: Tensor) -> None:
@@ -459,7 +479,7 @@ class KANLayer(nn.Module):
             raise DataError(
                 f"the first training batch has NaN or infinite values in column {bad}; they cannot set the domain"
             )
-        lo, hi = widen(lo, hi)
+        lo, hi = with_room(rows, lo, hi, self.grid) if self.moving_domain else widen(lo, hi)
         uniform = self.spec.uniform
         self._move(uniform_knots(lo, hi, self.grid) if uniform else quantile_knots(rows, lo, hi, self.grid))
 

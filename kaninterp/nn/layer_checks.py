@@ -14,7 +14,7 @@ from kaninterp.nn.bspline import MAX_ORDER, OUTSIDE
 from kaninterp.nn.domain import uniform_knots
 from kaninterp.nn.planes import BASES, SplineSpec
 
-__all__ = ["check_input", "check_kind", "check_noise", "check_sizes", "check_spec", "state_problems"]
+__all__ = ["check_input", "check_kind", "check_moving", "check_noise", "check_sizes", "check_spec", "state_problems"]
 
 UNEVEN_SHARE = 0.01
 """Knots of a uniform layer may deviate this share of a cell from equal spacing, besides the rounding of their
@@ -36,6 +36,14 @@ def check_noise(noise: float) -> None:
     """Raise `InputError` unless the noise scale is finite and at least 0."""
     if not (math.isfinite(noise) and noise >= 0):
         raise InputError(f"noise={noise!r}; allowed: a finite number of at least 0")
+
+
+def check_moving(moving_domain: object, uniform: bool) -> None:
+    """Raise `InputError` unless it is True or False; True goes with uniform knots only."""
+    if not isinstance(moving_domain, bool):
+        raise InputError(f"moving_domain={moving_domain!r}; allowed: True (domains follow their inputs) or False")
+    if moving_domain and not uniform:
+        raise InputError("moving_domain=True moves cells of one width; allowed with uniform=True only")
 
 
 def check_spec(spec: SplineSpec) -> None:

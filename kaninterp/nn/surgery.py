@@ -142,7 +142,7 @@ def _sliced(layer: KANLayer, rows: list[int], columns: list[int]) -> KANLayer:
     spec = layer.spec
     new = KANLayer(
         len(columns), len(rows), grid=spec.grid, order=spec.order, uniform=spec.uniform, outside=spec.outside,
-        base=spec.base, noise=layer.noise, device="meta", dtype=layer.weight.dtype,
+        base=spec.base, noise=layer.noise, moving_domain=layer.moving_domain, device="meta", dtype=layer.weight.dtype,
     ).to_empty(device=layer.weight.device)  # fmt: skip
     state = layer.state_dict()
     state["weight"] = state["weight"][rows][..., columns]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from kaninterp.core.errors import InputError
 from kaninterp.nn.domain import widen
 from kaninterp.nn.head import KANHead
 from kaninterp.nn.layer import KANLayer
 from kaninterp.nn.penalty import edge_strengths, strength_entropy
 
-__all__ = ["effective_edges", "follow_inputs", "heads_of"]
+__all__ = ["check_still", "effective_edges", "follow_inputs", "heads_of"]
 
 SLACK = 0.05
 """Move a domain when one of its ends is off by more than this share of its width: less is not worth a refit."""
@@ -21,18 +22,27 @@ def heads_of(model: nn.Module) -> tuple[KANHead, ...]:
     return tuple(module for module in model.modules() if isinstance(module, KANHead))
 
 
+def check_still(heads: tuple[KANHead, ...]) -> None:
+    """Raise `InputError` if a domain would move between two evaluations of one step."""
+    if any(layer.moving_domain for head in heads for layer in head.kan_layers):
+        raise InputError(
+            "optimizer='lbfgs' with a head of moving_domain=True: L-BFGS puts earlier weights back within a step, and "
+            "domains that moved in between do not go with them. Use optimizer='adam', or moving_domain=False."
+        )
+
+
 @torch.no_grad()
 def follow_inputs(heads: tuple[KANHead, ...]) -> bool:
     """Refit the domains (function preserving) of layers whose inputs have moved; say whether any was.
 
     Uses the range each layer has seen in training since its last update. A layer that has not been trained
-    since, or whose domain still fits, is left alone.
+    since, or whose domain still fits or moves by itself, is left alone.
     """
     moved = False
     for head in heads:
         for layer in head.layers:
             assert isinstance(layer, KANLayer)  # noqa: S101 - for the type checker
-            if _is_off(layer):
+            if not layer.moving_domain and _is_off(layer):
                 layer.update()
                 moved = True
     return moved

@@ -16,7 +16,7 @@ from kaninterp.data import called, preserved_rng
 from kaninterp.nn import rows_first, undisturbed
 from kaninterp.nn.losses import resolve_loss
 from kaninterp.training.checkpoint import Checkpoint
-from kaninterp.training.domains import heads_of
+from kaninterp.training.domains import check_still, heads_of
 from kaninterp.training.feeds import Feeds, prepare
 from kaninterp.training.history import FitResult, as_history
 from kaninterp.training.objective import Objective
@@ -179,6 +179,8 @@ def _assemble(model: nn.Module, options: FitOptions, feeds: Feeds, row_loss: Any
     with undisturbed(model), rows_first(model, few.inputs):
         called(model, few)  # what cannot run is refused before anything is changed
     heads = heads_of(model)
+    if options.full_batch:
+        check_still(heads)
     sparsity = options.sparsity
     raw = shrinkage = None
     if sparsity is not None:

@@ -465,3 +465,15 @@ def test_without_a_seed_fits_differ_and_repeat_after_manual_seed():
     once, twice = first_layer()
     assert not torch.equal(once, twice)
     assert all(torch.equal(a, b) for a, b in zip((once, twice), first_layer(), strict=True))
+
+
+def test_domains_that_move_by_themselves_are_left_to_do_so():
+    x = torch.randn(256, 2, generator=torch.Generator().manual_seed(0))
+    data = TensorDataset(x, x[:, :1].sin())
+    head = KANHead(2, 1, moving_domain=True, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(InputError, match="moving_domain=True: L-BFGS"):
+        fit(head, data, epochs=1, optimizer="lbfgs", seed=0, progress=False)
+    assert not bool(head.kan_layers[0].calibrated)
+    head.kan_layers[0].set_domain(-9.0, 9.0)
+    fit(head, data, epochs=1, batch_size=256, seed=0, progress=False)
+    assert head.kan_layers[0].domain[1].tolist() == [9.0, 9.0]
