@@ -138,6 +138,53 @@ def test_a_head_in_the_middle_of_a_model_cannot_say_what_a_bend_is_worth():
     assert {edge.verdict for edge in trial.edges} <= {"not clear", "stays straight"}
 
 
+class EveryStep(nn.Module):
+    """The mean of a head over the time steps of a row: in one call, or in a loop over the steps."""
+
+    def __init__(self, looped):
+        super().__init__()
+        self.looped = looped
+        self.head = ki.KANHead(1, 1, domain=(-1, 1), noise=0.0, generator=torch.Generator().manual_seed(0))
+
+    def forward(self, x):
+        if not self.looped:
+            return self.head(x).mean(1)
+        return torch.stack([self.head(x[:, step]) for step in range(x.shape[1])]).mean(0)
+
+
+def test_calls_for_the_steps_of_a_row_are_no_rows_of_their_own():
+    x = rows(0.1, 0)[:, None].expand(ROWS, 8, 1).contiguous()
+    y = torch.sin(60 * x[:, 0])
+    once, looped = (
+        ki.would_bend(EveryStep(looped), (x, y), epochs=10, lr=2e-2, progress=False).edges[0].rise
+        for looped in (False, True)
+    )
+    assert once.high - once.low > 0
+    assert [looped.value, looped.low, looped.high] == pytest.approx([once.value, once.low, once.high], rel=1e-3)
+
+
+class OnlyWhatIsPositive(nn.Module):
+    """A head on a part of the steps that depends on the data."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = ki.KANHead(1, 1, domain=(-1, 1), noise=0.0, generator=torch.Generator().manual_seed(0))
+
+    def forward(self, x):
+        flat = x.flatten()
+        chosen = flat > 0
+        found = torch.zeros_like(flat).masked_scatter(chosen, self.head(flat[chosen, None])[:, 0])
+        return found.view(x.shape[0], -1).sum(1, keepdim=True)
+
+
+def test_an_interval_is_open_where_nobody_knows_the_row_of_a_call():
+    x = rows(0.1, 0, columns=4)
+    y = torch.sin(60 * x).sum(1, keepdim=True)
+    (edge,) = ki.would_bend(OnlyWhatIsPositive(), (x, y), epochs=2, lr=2e-2, progress=False).edges
+    assert (edge.rise.low, edge.rise.high) == (-float("inf"), float("inf"))
+    assert edge.verdict in {"not clear", "stays straight"}
+
+
 def test_bad_input_says_what_to_do():
     x = rows(1.0, 0)
     head = ki.KANHead(1, 1, domain=(-1, 1))

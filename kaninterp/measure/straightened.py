@@ -11,7 +11,7 @@ from kaninterp.adapters import as_view
 from kaninterp.core.frozen import Array
 from kaninterp.data import Batch
 from kaninterp.measure.edges import changed_outputs, head_score
-from kaninterp.measure.host import run, untouched
+from kaninterp.measure.host import by_row, row_axis, run, untouched
 from kaninterp.measure.losses import Loss
 
 __all__ = ["Place", "straightened"]
@@ -25,6 +25,9 @@ def straightened(
 ) -> tuple[list[Array], str]:
     """Rise of the loss of every row when an edge becomes its best line on these rows; the model is not changed.
 
+    A KAN that reads several steps of every row has one rise per step; those of a row are averaged, since they are no
+    independent samples.
+
     Parameters
     ----------
     batch
@@ -34,7 +37,8 @@ def straightened(
 
     Returns
     -------
-    rises : list of ndarray, each (rows of the head,)
+    rises : list of ndarray, each (rows,)
+        Only their mean, (1,), where it cannot be told to which row of the data the rows of the KAN belong.
     name : str
         Of the loss; that of a change of the output where the model does not return the head's own outputs.
     """
@@ -43,12 +47,24 @@ def straightened(
         output, head = run(model, view, batch)
         nodes = view.activations(head)
         score, name = head_score(output, nodes[-1], batch.target, loss)
+        axis = row_axis(model, view, batch)
         base = score(nodes[-1])
         rises = []
         for depth, dst, src in places:
             x, edge = nodes[depth][:, src], view.layers[depth].edges(nodes[depth])[:, dst, src]
-            rises.append(score(changed_outputs(view, nodes, (depth, dst), _line(x, edge) - edge)) - base)
+            rise = score(changed_outputs(view, nodes, (depth, dst), _line(x, edge) - edge)) - base
+            rises.append(_of_rows(rise, batch.n_rows, axis))
     return rises, name
+
+
+def _of_rows(rise: Array, rows: int, axis: int | None) -> Array:
+    """Means over the steps of each row."""
+    if len(rise) == rows:
+        return rise
+    known = axis is not None and len(rise) % rows == 0
+    values = by_row(torch.as_tensor(rise).unsqueeze(1), rows if known else 1, axis or 0)
+    means: Array = values.mean((1, 2)).numpy()
+    return means
 
 
 def _line(x: Tensor, y: Tensor) -> Tensor:

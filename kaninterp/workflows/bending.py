@@ -17,6 +17,7 @@ from kaninterp.analysis.straightness import STRAIGHT_R2, layer_straightness
 from kaninterp.core import Estimate, ModelError, Trace
 from kaninterp.core.errors import DataError
 from kaninterp.core.evidence import OUTPUT_CHANGE
+from kaninterp.core.frozen import Array
 from kaninterp.data import Batch, Batches, check_seed, preserved_rng
 from kaninterp.measure import trace
 from kaninterp.measure.bootstrap import BlockBootstrap, block_of
@@ -211,8 +212,7 @@ def _edges(
     found = []
     for (depth, dst, src), rise in zip(places, rises, strict=True):
         r2 = tuple(float(layers[depth].linear_r2[dst, src]) for layers in straight)
-        # a head that reads every time step has more rows than the data: the interval is then over rows of the data
-        paid = boot.estimate(rise.reshape(batch.n_rows, -1).mean(1))
+        paid = _paid(boot, rise, batch.n_rows)
         table, old = traces[2].layers[depth].edges, traces[0].layers[depth].edges
         x = table.curve_x[src]
         found.append(
@@ -232,6 +232,13 @@ def _edges(
             )
         )
     return tuple(found)
+
+
+def _paid(boot: BlockBootstrap, rise: Array, rows: int) -> Estimate:
+    """Mean rise with an interval over rows of the data; it is open where no row of the data has a rise of its own."""
+    if len(rise) != rows:
+        return Estimate(value=float(rise.mean()), low=-np.inf, high=np.inf)
+    return boot.estimate(rise)
 
 
 def _verdict(r2: float, rise: Estimate, *, measured: bool) -> str:
