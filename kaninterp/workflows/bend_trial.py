@@ -15,7 +15,15 @@ from kaninterp.core import Estimate
 from kaninterp.core.errors import StateError
 from kaninterp.core.frozen import Array
 
-__all__ = ["BendTrial", "EdgeTrial", "digest_of"]
+__all__ = ["VERDICTS", "BendTrial", "EdgeTrial", "digest_of"]
+
+VERDICTS = {
+    "bends": "bends",
+    "stays straight": "stays straight",
+    "not proven": "is no line any more, but its bend is not proven to pay",
+    "not clear": "is no line any more, but what its bend is worth cannot be measured here",
+}
+"""Verdicts on an edge, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,9 +42,10 @@ class EdgeTrial:
         Before, trained on the old grid, trained on the new one; on held-out rows.
     rise : Estimate
         Rise of the held-out loss if the edge, trained on the new grid, is replaced by its best line.
-    verdict : {"bends", "stays straight", "not clear"}
-        It bends if it is no line any more and its bend pays: the interval of the rise is above 0. Not clear: it is no
-        line, but what that is worth cannot be measured behind this head.
+    verdict : {"bends", "stays straight", "not proven", "not clear"}
+        It stays straight if it still is a line. It bends if it is no line any more and its bend pays: the interval of
+        the rise is above 0; else that is not proven. Not clear: what a bend is worth cannot be measured, because the
+        model does not return the outputs of this head.
     x, before, after : ndarray, shape (P,)
         The curve over the new domain, about its mean.
     """
@@ -122,9 +131,8 @@ class BendTrial:
         ]
         for edge in self.edges:
             r2 = ", ".join(f"{value:.3f}" for value in edge.linear_r2)
-            lines.append(
-                f"  {edge.name}: {edge.verdict} (was {edge.cause}; linear R2 {r2}; as a line it adds {edge.rise})"
-            )
+            was = f"was {edge.cause}; linear R2 {r2}; as a line it adds {edge.rise}"
+            lines.append(f"  {edge.name}: {VERDICTS[edge.verdict]} ({was})")
         return "\n".join([*lines, "Nothing has changed in your model; apply() makes it so."])
 
     def __repr__(self) -> str:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from kaninterp.adapters import as_view
 from kaninterp.analysis.attribution import strength
-from kaninterp.analysis.straightness import STRAIGHT_R2, layer_straightness
+from kaninterp.analysis.straightness import layer_straightness
 from kaninterp.core import Estimate, ModelError, Trace
 from kaninterp.core.errors import DataError
 from kaninterp.core.evidence import OUTPUT_CHANGE
@@ -225,7 +225,7 @@ def _edges(
                 linear_r2=(r2[0], r2[1], r2[2]),
                 strength=tuple(float(layers[depth][dst, src]) for layers in sizes),  # type: ignore[arg-type]
                 rise=paid,
-                verdict=_verdict(r2[2], paid, measured=name != OUTPUT_CHANGE),
+                verdict=_verdict(straight[2][depth].cause[dst][src], paid, measured=name != OUTPUT_CHANGE),
                 x=x,
                 before=np.interp(x, old.curve_x[src], old.curves[dst, src]) - old.mean[dst, src],
                 after=table.curves[dst, src] - table.mean[dst, src],
@@ -241,7 +241,10 @@ def _paid(boot: BlockBootstrap, rise: Array, rows: int) -> Estimate:
     return boot.estimate(rise)
 
 
-def _verdict(r2: float, rise: Estimate, *, measured: bool) -> str:
-    if r2 >= STRAIGHT_R2 or (measured and rise.low <= 0):
+def _verdict(cause: str, rise: Estimate, *, measured: bool) -> str:
+    """Of an edge after training; ``cause`` of its being straight, "" for a curve."""
+    if cause:
         return "stays straight"
-    return "bends" if measured else "not clear"
+    if not measured or np.isinf(rise.low):
+        return "not clear"
+    return "bends" if rise.low > 0 else "not proven"
