@@ -5,7 +5,7 @@ from __future__ import annotations
 from kaninterp.data.batch import Batch, called
 from kaninterp.data.batches import Batches, as_batches
 from kaninterp.data.checks import placement
-from kaninterp.data.labels import row_labels
+from kaninterp.data.labels import given_labels, row_labels
 from kaninterp.data.rng import check_seed, preserved_rng
 from kaninterp.data.splits import time_split
 from kaninterp.data.standardize import Standardizer
@@ -19,6 +19,7 @@ __all__ = [
     "as_batches",
     "called",
     "check_seed",
+    "given_labels",
     "placement",
     "preserved_rng",
     "row_labels",

@@ -15,7 +15,7 @@ from kaninterp.core.errors import ShapeError
 from kaninterp.core.frozen import Array, IntArray
 from kaninterp.core.periods import Periods
 from kaninterp.core.range_card import RangeCard
-from kaninterp.data import Batch, row_labels
+from kaninterp.data import Batch, given_labels, row_labels
 from kaninterp.measure.host import Columns, by_row, row_axis, run, untouched
 from kaninterp.measure.outside import beyond, card_columns
 from kaninterp.measure.tracing import card_of, prepared
@@ -37,7 +37,7 @@ def periods(
     *,
     target: Any = None,
     feature_names: Sequence[str] | None = None,
-    labels: Sequence[Any] | None = None,
+    labels: Any = None,
     path: str | None = None,
     batch_size: int = 1024,
 ) -> Periods:
@@ -50,7 +50,8 @@ def periods(
     card : RangeCard or path
         Of this model, made from the data it was trained on (`range_card`).
     labels
-        One per row. None: the ascending index of a DataFrame or the times of `windows`, else row numbers.
+        One per row, read by position: list, array, tensor, Series (its values) or Index.
+        None: the ascending index of a DataFrame or the times of `windows`, else row numbers.
 
     Returns
     -------
@@ -61,6 +62,8 @@ def periods(
     ------
     ShapeError, NamesError
         The card is of another model or of other columns; there are more or fewer labels than rows.
+    InputTypeError
+        Labels without a length or an order, such as a generator.
     KanInterpError
         As for `trace`.
 
@@ -85,7 +88,7 @@ def periods(
     card_of(model, view).check_reference(card.card)
     batches = prepared(model, data, target=target, feature_names=feature_names, batch_size=batch_size)
     columns = card_columns(batches, card)
-    known = row_labels(data) if labels is None else labels
+    known = row_labels(data) if labels is None else given_labels(labels)
     _check_labels(known, batches.n_rows)
     with untouched(model):
         axis = row_axis(model, view, batches.first)

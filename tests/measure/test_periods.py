@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kaninterp as ki
-from kaninterp.core import NamesError, Periods, ShapeError
+from kaninterp.core import InputTypeError, NamesError, Periods, ShapeError
 from kaninterp.core.frozen import same
 from kaninterp.measure import periods, range_card
 from tests.tiny import hybrid
@@ -98,6 +98,25 @@ def test_labels_are_those_of_the_index(head, card, tmp_path):
     assert not shuffled.labelled
     assert shuffled.first[1] == "20"
     assert not periods(head, frame[NAMES].reset_index(drop=True), card).labelled
+
+
+def test_labels_of_a_series_are_its_values_in_their_order(head, card):
+    labels = pd.Series([f"day {i}" for i in range(40)], index=[5 * i + 3 for i in reversed(range(40))])
+    found = periods(head, late(40, 0), card, feature_names=NAMES, labels=labels)
+    assert (found.first, found.last) == (("day 0", "day 20"), ("day 19", "day 39"))
+    numbers = periods(head, late(40, 0), card, feature_names=NAMES, labels=torch.arange(40))
+    assert numbers.first[1] == "20"
+
+
+@pytest.mark.parametrize("labels", [iter(range(40)), "x" * 40, set(range(40)), dict.fromkeys(range(40)), 7])
+def test_labels_without_a_length_or_an_order_are_refused(head, card, labels):
+    with pytest.raises(InputTypeError, match=r"labels: expected a list, array, Series or Index .* got a "):
+        periods(head, late(40, 0), card, feature_names=NAMES, labels=labels)
+
+
+def test_a_table_is_no_label_of_a_row(head, card):
+    with pytest.raises(ShapeError, match="one per row, got DataFrame 40 x 2"):
+        periods(head, late(40, 0), card, feature_names=NAMES, labels=pd.DataFrame(np.zeros((40, 2))))
 
 
 def test_labels_are_text_whatever_they_hold(head, card):
