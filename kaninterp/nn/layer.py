@@ -504,7 +504,11 @@ class KANLayer(nn.Module):
         self._calibrated = bool(self.calibrated)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> KANLayer:
+        start, weight = self.start, self.weight.detach()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.weight.dtype != weight.dtype:  # sums of rounded coefficients are not the rounded sums
+            with torch.no_grad():
+                self.start.copy_(carried(start, weight[:, :-1].transpose(0, 1), self.coef))
         self._domain_changed()  # in the new dtype, not rounded through the old one
         return self
 

@@ -56,15 +56,16 @@ def carried(start: Tensor, old: Tensor, new: Tensor) -> Tensor:
     ----------
     start : Tensor, shape (2, out, in)
     old, new : Tensor, shapes (K, out, in), (new K, out, in)
-        Coefficients before and after a change of the knots.
+        Coefficients before and after a change of the knots, of the number type or of the device.
 
     Returns
     -------
     Tensor, shape (2, out, in)
+        Of the kind of the new coefficients.
     """
-    moved = torch.stack((started(new)[0], start[1]))
-    elsewhere = torch.stack((torch.full_like(start[0], torch.inf), start[1]))
-    return torch.where(untouched(old, start), moved, elsewhere)
+    kept = untouched(old, start).to(new.device)
+    total = torch.where(kept, started(new)[0], torch.inf)
+    return torch.stack((total, start[1].to(total)))
 
 
 def _weights(coef: Tensor) -> Tensor:

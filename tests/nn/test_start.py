@@ -55,6 +55,26 @@ def test_what_keeps_the_functions_keeps_the_record(change):
     torch.testing.assert_close(layer.start[1].float(), size, rtol=1e-3, atol=0)
 
 
+@pytest.mark.parametrize("coarse", [torch.half, torch.bfloat16])
+@pytest.mark.parametrize("grid", [5, 40])
+def test_a_visit_to_a_coarser_number_type_changes_no_record(coarse, grid):
+    """Nor is a spline whose training the coarser type cannot see taken for one that was never trained."""
+    for by in (0.1, 1e-4):
+        layer = moved_first_edge(fresh(grid=grid), by=by)
+        for _ in range(2):
+            layer = layer.to(coarse)
+            assert layer.untouched.tolist() == WANTED
+            layer = layer.float()
+            assert layer.untouched.tolist() == WANTED
+    assert not moved_first_edge(fresh().to(coarse).float()).untouched[0, 0]
+
+
+def test_number_types_change_on_no_device_too():
+    layer = fresh().to("meta").half()
+    assert layer.start.dtype == torch.half
+    assert layer.start.device.type == "meta"
+
+
 def test_a_state_dict_brings_the_record_along():
     source, target = moved_first_edge(fresh()), KANLayer(3, 2)
     target.load_state_dict(source.state_dict())
