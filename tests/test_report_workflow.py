@@ -308,3 +308,45 @@ def test_many_columns_with_endless_names_are_cut_and_counted():
     html = page.to_html()
     body = html[: html.index('<script type="application/json"')]
     assert set(re.findall(r'href="#([^"]*)"', body)) <= set(re.findall(r'\sid="([^"]*)"', body))
+
+
+DOUBLE = {"dtype": torch.float64, "domain": (-1, 1)}
+
+
+def far_away(scale):
+    x = torch.rand(300, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return torch.stack([x[:, 0], scale * x[:, 1]], 1), x
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda head, x, ok: ki.report(head, (x, ok[:, :1]), feature_names=["wind", "rain"], progress=False),
+        lambda head, x, ok: ki.range_card(head, x, feature_names=["wind", "rain"], progress=False),
+        lambda head, x, ok: ki.would_bend(head, (x, ok[:, :1]), feature_names=["wind", "rain"], progress=False),
+        lambda head, x, ok: ki.check(
+            head, x, feature_names=["wind", "rain"], progress=False,
+            card=ki.range_card(head, ok, feature_names=["wind", "rain"], progress=False),
+        ),
+    ],
+    ids=["report", "range_card", "would_bend", "check"],
+)  # fmt: skip
+def test_numbers_whose_squares_have_no_room_are_refused_by_name(verb):
+    head = ki.KANHead(2, 1, generator=torch.Generator().manual_seed(0), **DOUBLE)
+    with pytest.raises(DataError, match=r"values too large in rain \(up to .*e\+2.*allowed: up to 1e\+70"):
+        verb(head, *far_away(1e250))
+
+
+def test_what_is_just_allowed_has_a_report_even_against_a_reference():
+    head = ki.KANHead(2, 1, (3,), generator=torch.Generator().manual_seed(0), **DOUBLE)
+    x, ok = far_away(1e69)
+    page = ki.report(head, (x, ok[:, :1]), reference=(ok, ok[:, :1]), progress=False)
+    assert "x1" in page.to_html()
+
+
+def test_weights_that_give_numbers_without_room_are_named_by_node():
+    head = ki.KANHead(1, 1, (2,), generator=torch.Generator().manual_seed(0), **DOUBLE)
+    with torch.no_grad():
+        head.kan_layers[0].weight[1, -1] = 1e200
+    with pytest.raises(ModelError, match=r"input node 1 of KAN layer 2 .* reaches .*e\+19"):
+        ki.trace(head, torch.ones(10, 1, dtype=torch.float64), progress=False)

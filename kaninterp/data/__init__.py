@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kaninterp.data.batch import Batch, called
 from kaninterp.data.batches import Batches, as_batches
-from kaninterp.data.checks import placement
+from kaninterp.data.checks import LARGEST, placement
 from kaninterp.data.labels import given_labels, row_labels
 from kaninterp.data.rng import check_seed, preserved_rng
 from kaninterp.data.splits import time_split
@@ -12,6 +12,7 @@ from kaninterp.data.standardize import Standardizer
 from kaninterp.data.windows import Windows, windows
 
 __all__ = [
+    "LARGEST",
     "Batch",
     "Batches",
     "Standardizer",

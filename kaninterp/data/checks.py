@@ -1,4 +1,4 @@
-"""What is refused in a batch: no rows, another width than before, numbers that are not finite."""
+"""What is refused in a batch: no rows, another width than before, numbers that are not finite or far too large."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from kaninterp.core.errors import DataError, ShapeError, StateError
 from kaninterp.data.batch import Batch
 from kaninterp.data.columns import width
 
-__all__ = ["check_batch", "check_same_device", "placement"]
+__all__ = ["LARGEST", "check_batch", "check_same_device", "placement"]
 
+LARGEST = 1e70
+"""Largest number that is computed with: products of sums of squares stay finite in float64 up to there."""
 MAX_NAMED = 8  # columns spelt out in a message; more is noise
 
 
@@ -33,17 +35,17 @@ def check_batch(batch: Batch, first: Batch, names: tuple[tuple[str, ...], ...], 
     ShapeError
         Another set of inputs, rank or width.
     DataError
-        No rows, NaN or infinite values; names columns, counts and the first row.
+        No rows, NaN or infinite values, or values beyond `LARGEST`; names columns, counts and the first row.
     """
     if not batch.n_rows:
         raise DataError(f"{_which(start)} has no rows; leave empty batches out.")
     _check_layout(batch, first, start)
     for tensor, columns in zip(batch.inputs, names, strict=True):
-        if not _all_finite(tensor):
-            raise DataError(_not_finite(tensor, columns, start))
-    if batch.target is not None and not _all_finite(batch.target):
-        columns = ("target",) if batch.target.ndim == 1 else tuple(f"target {i}" for i in range(batch.target.shape[-1]))
-        raise DataError(_not_finite(batch.target, columns, start))
+        _check_numbers(tensor, columns, start)
+    target = batch.target
+    if target is not None:
+        columns = ("target",) if target.ndim == 1 else tuple(f"target {i}" for i in range(target.shape[-1]))
+        _check_numbers(target, columns, start)
 
 
 def check_same_device(batch: Batch, model: nn.Module) -> None:
@@ -121,18 +123,45 @@ def _all_finite(tensor: Tensor) -> bool:
     return bool(tensor.detach().sum().isfinite()) or bool(tensor.isfinite().all())
 
 
-def _not_finite(tensor: Tensor, columns: tuple[str, ...], start: int | None) -> str:
-    bad = ~tensor.detach().isfinite()
+def _check_numbers(tensor: Tensor, columns: tuple[str, ...], start: int | None) -> None:
+    values = tensor.detach()
+    if not _all_finite(values):
+        bad = ~values.isfinite()
+        places = _places(bad, columns, [str(int(part.sum())) for part in _by_column(bad, columns)], start)
+        narrow = torch.finfo(values.dtype).max
+        hint = f" Numbers beyond {narrow:.2g} are infinite in {_dtype(values)}." if bool(values.isinf().any()) else ""
+        raise DataError(
+            f"missing or infinite values in {places}. Fill them (frame.interpolate, frame.fillna) or drop those rows."
+            + hint
+        )
+    if values.dtype != torch.float64 or values.is_meta or not values.numel():
+        return
+    low, high = values.aminmax()
+    if max(-float(low), float(high)) > LARGEST:
+        most = [f"up to {float(part.abs().max()):.3g}" for part in _by_column(values, columns)]
+        places = _places(values.abs() > LARGEST, columns, most, start)
+        raise DataError(
+            f"values too large in {places}; allowed: up to {LARGEST:g}, since their squares are summed up. Give the "
+            "column in a larger unit (divide it by a constant) or drop those rows."
+        )
+
+
+def _by_column(values: Tensor, columns: tuple[str, ...]) -> Iterable[Tensor]:
+    return values.reshape(-1, len(columns)).unbind(1)
+
+
+def _places(bad: Tensor, columns: tuple[str, ...], notes: list[str], start: int | None) -> str:
+    """Columns with bad entries, with a note on each, and the first row with one."""
     rows = bad.reshape(len(bad), -1).any(dim=1).nonzero()
-    table = bad.reshape(-1, len(columns))
-    counts = [(columns[i], int(table[:, i].sum())) for i in table.any(dim=0).nonzero().flatten().tolist()]
-    listed = ", ".join(f"{name} ({count})" for name, count in counts[:MAX_NAMED])
-    more = f" and {len(counts) - MAX_NAMED} more columns" if len(counts) > MAX_NAMED else ""
+    hit = bad.reshape(-1, len(columns)).any(dim=0).nonzero().flatten().tolist()
+    listed = ", ".join(f"{columns[i]} ({notes[i]})" for i in hit[:MAX_NAMED])
+    more = f" and {len(hit) - MAX_NAMED} more columns" if len(hit) > MAX_NAMED else ""
     where = "" if start is None else f"; first at row {start + int(rows[0])}"
-    return (
-        f"missing or infinite values in {listed}{more}{where}. Fill them (frame.interpolate, frame.fillna) or drop "
-        "those rows."
-    )
+    return f"{listed}{more}{where}"
+
+
+def _dtype(values: Tensor) -> str:
+    return str(values.dtype).removeprefix("torch.")
 
 
 def _which(start: int | None) -> str:

@@ -145,7 +145,8 @@ class Replay:
         if values.numel() != chunk.output.numel():
             return False
         size = 1 + float(values.abs().max())
-        odd = values + torch.linspace(-100 * size, 100 * size, values.numel()).to(values).reshape(values.shape)
+        steps = torch.linspace(-100 * size, 100 * size, values.numel(), dtype=torch.float64)
+        odd = values + steps.to(values).reshape(values.shape)
         try:
             output = self.replayed(chunk, odd)
         except ModelError:  # what comes after the KAN refuses such values, so there is something

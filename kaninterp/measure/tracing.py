@@ -16,7 +16,7 @@ from kaninterp.core.errors import DataError, ModelError
 from kaninterp.core.names import check_names
 from kaninterp.core.tables import RawTable
 from kaninterp.core.trace import LayerTrace, merge_layers
-from kaninterp.data import Batch, Batches, as_batches, placement
+from kaninterp.data import LARGEST, Batch, Batches, as_batches, placement
 from kaninterp.measure.accumulate import Curves, layer_block, raw_block
 from kaninterp.measure.host import Columns, run, untouched
 from kaninterp.measure.observer import Observer
@@ -161,7 +161,7 @@ def _traced(  # noqa: PLR0917 (internal; the pass itself)
         _, head_inputs = run(model, view, batch)
         if layers is None:
             first = head_inputs[:CHECKED_ROWS]
-            _check_finite(view, view.activations(first)[-1])
+            _check_nodes(view, view.activations(first))
             check_view(view, first)
         for rows in torch.split(head_inputs, _block_rows(view)):
             values = view.activations(rows)
@@ -191,18 +191,28 @@ def _traced(  # noqa: PLR0917 (internal; the pass itself)
     )
 
 
-def _check_finite(view: ModelView, outputs: Tensor) -> None:
-    if not torch.isfinite(outputs).all():
+def _check_nodes(view: ModelView, values: tuple[Tensor, ...]) -> None:
+    if not torch.isfinite(values[-1]).all():
         raise ModelError(
             f"the KAN at {view.path!r} gives NaN or infinite outputs on finite data; its weights or the backbone "
             "before it hold such values. Train again with a smaller learning rate or gradient clipping"
         )
+    for depth, nodes in enumerate(values):
+        if nodes.dtype == torch.float64 and nodes.numel() and float(nodes.abs().max()) > LARGEST:
+            column = int(nodes.abs().amax(0).argmax())
+            most, last = float(nodes[:, column].abs().max()), depth == len(view.layers)
+            what = f"output {column}" if last else f"input node {column} of KAN layer {depth + 1}"
+            raise ModelError(
+                f"{what} of the KAN at {view.path!r} reaches {most:.3g}; allowed: up to {LARGEST:g}, since squares are "
+                "summed up. The weights, or the backbone before it, are far too large; train again with a smaller "
+                "learning rate or gradient clipping"
+            )
 
 
 def _block(
     view: ModelView, curves: tuple[Curves, ...], values: tuple[Tensor, ...]
 ) -> tuple[tuple[LayerTrace, ...], NodeTable]:
-    _check_finite(view, values[-1])
+    _check_nodes(view, values)
     layers = tuple(
         layer_block(layer, curve, x, y)
         for layer, curve, x, y in zip(view.layers, curves, values[:-1], values[1:], strict=True)

@@ -278,8 +278,25 @@ def test_missing_targets_are_found():
 
 
 def test_huge_but_finite_values_pass():
-    big = torch.full((10, 2), 3e38)
-    assert len(list(as_batches(big))) == 1
+    for big in (torch.full((10, 2), 3e38), torch.full((10, 2), 1e69, dtype=torch.float64)):
+        assert len(list(as_batches(big))) == 1
+
+
+def test_values_whose_squares_have_no_room_are_refused_by_name():
+    x = torch.zeros(10, 2, dtype=torch.float64)
+    x[4, 1] = -3e250
+    message = r"too large in rain \(up to 3e\+250\); first at row 4; allowed: up to 1e\+70.*larger unit"
+    with pytest.raises(DataError, match=message):
+        list(as_batches(x, names=["wind", "rain"]))
+    with pytest.raises(DataError, match=r"too large in target \(up to 3e\+250\)"):
+        list(as_batches((torch.zeros(10, 2, dtype=torch.float64), x[:, 1])))
+
+
+def test_values_that_a_number_type_does_not_hold_are_told_from_missing_ones():
+    with pytest.raises(DataError, match=r"x0 \(2\).*beyond 3.4e\+38 are infinite in float32"):
+        list(as_batches(np.array([[1e60], [1e60], [0.0]]), dtype=torch.float32))
+    with pytest.raises(DataError, match=r"drop those rows.$"):
+        list(as_batches(torch.tensor([[np.nan], [0.0]])))
 
 
 @pytest.mark.parametrize(
