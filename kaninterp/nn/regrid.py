@@ -19,6 +19,8 @@ __all__ = ["MOST", "cells_needed", "regrid", "wanted_grid"]
 MOST = 128
 """Intervals of a grid at most."""
 
+FINEST = 16
+"""Rounding steps of the number type that a cell is wide at least."""
 ROUNDING = 1e-6
 """Part of a cell by which data may lie beyond it and still count as on its end."""
 
@@ -26,11 +28,13 @@ ROUNDING = 1e-6
 def cells_needed(layer: KANLayer, lo: Tensor, hi: Tensor) -> Tensor:
     """Whole cells of the present width that cover a range, per input: int64 (2, in), first and one past the last.
 
-    Numbers count from the lower end of the domain; negative ones lie below it.
+    Numbers count from the lower end of the domain; negative ones lie below it. They end where the number type of the
+    layer tells single cells no longer apart, half a million cells away in float32.
     """
     knots = layer.knots.double()
     low, high = _index(knots, lo.double()) + ROUNDING, _index(knots, hi.double()) - ROUNDING
-    return torch.stack((torch.floor(low), torch.ceil(high))).long()
+    far = 1 / (FINEST * torch.finfo(layer.knots.dtype).eps)
+    return torch.stack((torch.floor(low), torch.ceil(high))).clamp(-far, layer.grid + far).long()
 
 
 def wanted_grid(layers: Sequence[KANLayer], ranges: Sequence[tuple[Tensor, Tensor]]) -> int:
@@ -108,7 +112,7 @@ def regrid(layer: KANLayer, lo: Tensor, hi: Tensor, *, grid: int) -> KANLayer:
         raise InputError(f"regrid: grid={grid}; allowed: 1 or more, and finite ends with lo <= hi")
     old = layer.knots.double()
     first, last = cells_needed(layer, lo, hi)
-    knots = _knots(old, first, last, grid)
+    knots = _knots(old, first, last, grid, torch.finfo(layer.knots.dtype).eps)
     new = layer.refine(grid)
     new._move(knots.to(new.knots.dtype))
     weight = layer.weight[:, :-1].double()
@@ -132,25 +136,35 @@ def _index(knots: Tensor, x: Tensor) -> Tensor:
     return torch.where(below < 0, below, torch.where(x > knots[:, -1], above, inside))
 
 
-def _knots(old: Tensor, first: Tensor, last: Tensor, grid: int) -> Tensor:
-    """Knots (in, grid + 1) on the lattice of the old ones."""
+def _knots(old: Tensor, first: Tensor, last: Tensor, grid: int, eps: float) -> Tensor:
+    """Knots (in, grid + 1) on the lattice of the old ones; ``eps`` of the number type they will have."""
     cells = old.shape[1] - 1
     # a range on one knot has no cell
     last = torch.maximum(last, first + 1)
-    spare = (last - first - grid).clamp(min=0)
-    below = torch.minimum(spare, (-first).clamp(min=0))
-    above = torch.minimum(spare - below, (last - cells).clamp(min=0))
+    below, above = _too_many(first, last, cells, grid)
     first = first + below
     last = torch.maximum(last - above, first + 1)
-    parts = (grid // (last - first)).clamp(min=1)
+    width = (old[:, -1] - old[:, 0]) / cells
+    reach = torch.maximum(first.abs(), last.abs()) + old.abs().amax(1) / width
+    finest = (1 / (FINEST * eps * reach)).long()
+    parts = torch.minimum(grid // (last - first), finest).clamp(min=1)
     pad = (grid - parts * (last - first)).clamp(min=0) // 2
     steps = (first * parts - pad).unsqueeze(1) + torch.arange(grid + 1, device=old.device)
     place = steps.double() / parts.unsqueeze(1)
     cell = place.floor().long().clamp(0, cells - 1)
     inside = torch.lerp(old.gather(1, cell), old.gather(1, cell + 1), place - cell)
-    width = (old[:, -1:] - old[:, :1]) / cells
-    outer = torch.where(place < 0, old[:, :1] + place * width, old[:, -1:] + (place - cells) * width)
+    step = width.unsqueeze(1)
+    outer = torch.where(place < 0, old[:, :1] + place * step, old[:, -1:] + (place - cells) * step)
     return torch.where((place < 0) | (place > cells), outer, inside)
+
+
+def _too_many(first: Tensor, last: Tensor, cells: int, grid: int) -> tuple[Tensor, Tensor]:
+    """Cells to leave out below and above the old domain, the farthest first."""
+    number = last - first
+    below, above = (torch.minimum(side.clamp(min=0), number) for side in (-first, last - cells))
+    left = (below + above - (number - grid).clamp(min=0)).clamp(min=0)
+    kept = torch.minimum(below, torch.maximum(left // 2, left - above))
+    return below - kept, above - torch.minimum(above, left - kept)
 
 
 def _values(layer: KANLayer, points: Tensor, old: Tensor, coefficients: Tensor) -> Tensor:

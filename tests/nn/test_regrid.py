@@ -107,3 +107,47 @@ def test_data_far_out_are_covered_as_far_as_the_largest_grid_goes():
     assert (new.domain[0] <= layer.domain[0] + 1e-9).all()
     assert (new.domain[1] >= layer.domain[1] - 1e-9).all()
     assert new.weight.isfinite().all()
+
+
+def ends(lo, hi, dtype=F64):
+    return torch.full((3,), lo, dtype=dtype), torch.full((3,), hi, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize(("lo", "hi"), [(0.5, 1e19), (-1e30, 1.0), (-1e30, 1e30), (-1e38, 1e9)])
+def test_an_outlier_leaves_the_cells_next_to_the_old_domain(lo, hi, dtype):
+    layer = layer_of(0, dtype=dtype)
+    lo, hi = ends(lo, hi, dtype)
+    assert wanted_grid([layer], [(lo, hi)]) == MOST
+    first, last = cells_needed(layer, lo, hi)
+    assert bool((last - first > MOST).all())
+    new = regrid(layer, lo, hi, grid=MOST)
+    knots = new.knots.double()
+    torch.testing.assert_close(knots.diff(dim=1), torch.full_like(knots[:, 1:], 0.6), atol=1e-4, rtol=0)
+    assert (new.domain[0] <= torch.maximum(lo, layer.domain[0]) + 1e-5).all()
+    assert (new.domain[1] >= torch.minimum(hi, layer.domain[1]) - 1e-5).all()
+    x = torch.linspace(max(-1.0, float(lo[0])), min(2.0, float(hi[0])), 50, dtype=dtype)[:, None].expand(-1, 3)
+    torch.testing.assert_close(new.edges(x), layer.edges(x), atol=1e-4, rtol=1e-4)
+
+
+def test_where_both_sides_are_too_far_the_farthest_cells_go_first():
+    layer = layer_of(0)
+    new = regrid(layer, *ends(-1e4, 1e4), grid=MOST)
+    below, above = layer.domain[0] - new.domain[0], new.domain[1] - layer.domain[1]
+    assert ((below - above).abs() < 0.6 + 1e-9).all()
+    short = regrid(layer, *ends(-1.0 - 10 * 0.6, 1e4), grid=MOST)
+    torch.testing.assert_close(short.domain[0], torch.full((3,), -7.0, dtype=F64))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize(("lo", "hi"), [(1e19, 2e19), (-3e30, -1e30), (1e30, 1e30), (2e5, 2e5 + 0.2)])
+@pytest.mark.parametrize("grid", [5, MOST])
+def test_cells_far_away_still_are_cells(lo, hi, dtype, grid):
+    """As far as the number type tells them apart."""
+    layer = layer_of(0, dtype=dtype)
+    lo, hi = ends(lo, hi, dtype)
+    assert wanted_grid([layer], [(lo, hi)]) <= MOST
+    new = regrid(layer, lo, hi, grid=grid)
+    assert (new.knots.diff(dim=1) > 0).all()
+    assert new.weight.isfinite().all()
+    assert new.edges(torch.zeros(1, 3, dtype=dtype)).isfinite().all()
