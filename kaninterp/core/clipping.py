@@ -22,9 +22,9 @@ class ClippedPart:
         "columns": all raw columns together, "column": one of them, to the range of the card; "seen", "domain": all
         input nodes of a KAN layer, to what they showed on the data of the card, and to their domains.
     index : int
-        Column or layer; -1 for all columns.
+        Column or layer, from 0; -1 for all columns.
     name : str
-        Of the column, or "layer 0".
+        Of the column; a layer as everywhere in findings and reports, "KAN layer 1" for the first.
     exits : float
         Share of rows with a value outside, at any lag.
     moved : ndarray, shape (outputs,)

@@ -95,7 +95,7 @@ def _layer_part(replay: Replay, axis: int, depth: int, kind: str, ends: Array) -
             values = layer(values)
         return replay.returned(chunk, values)
 
-    return Part(kind=kind, index=depth, name=f"layer {depth}", exits=np.concatenate(exits), change=change)
+    return Part(kind=kind, index=depth, name=f"KAN layer {depth + 1}", exits=np.concatenate(exits), change=change)
 
 
 def _clipped(batch: Batch, columns: Columns, which: Sequence[int], ends: Array) -> Batch:

@@ -71,6 +71,12 @@ def test_the_change_of_the_output_is_what_is_lost_beyond_the_domain(head, card):
     assert found.explanation(part) == ""
 
 
+def test_parts_are_named_as_findings_name_them(head, card):
+    found = clip(head, now(), card, feature_names=NAMES, progress=False)
+    assert [part.name for part in found.parts] == ["all columns", "rain", "KAN layer 1", "KAN layer 1"]
+    assert found.part("domain", 0).index == 0  # counted from 0, like every layer= of the library
+
+
 def test_a_column_that_never_leaves_changes_not_one_bit(head, card):
     assert clip(head, now(), card, feature_names=NAMES, progress=False).part("column", 0) is None
     found = clip(head, (past(), past().sum(1)), card, feature_names=NAMES, progress=False)

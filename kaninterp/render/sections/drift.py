@@ -263,8 +263,7 @@ _LIMITS = {
 
 def _part(part: ClippedPart, *, judged: bool) -> tuple[Cell, ...]:
     loss = (_told(part.cost), f"{_told(part.with_exit)} | {_told(part.without_exit)}") if judged else ()
-    name = f"KAN layer {part.index + 1}" if part.kind in {"seen", "domain"} else shown(part.name)
-    return (Name(text=name), _LIMITS[part.kind], percent(part.exits), f"{number(part.most)} sd", *loss)
+    return (Name(text=shown(part.name)), _LIMITS[part.kind], percent(part.exits), f"{number(part.most)} sd", *loss)
 
 
 def _told(value: Estimate | None) -> str:
