@@ -6,7 +6,6 @@ the bias, and ``edges(x)``; everything else has a default that follows from thes
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from kaninterp.core import EdgeMask
+from kaninterp.core.digest import Digest
 from kaninterp.core.errors import ModelError
 from kaninterp.core.frozen import Array, BoolArray
 
@@ -144,14 +144,12 @@ class ModelView:
 
     def fingerprint(self) -> str:
         """SHA-256 of the structure, the knots, the masks and the trainable numbers."""
-        digest = hashlib.sha256(f"{type(self.module).__qualname__}{self.widths}{self.columns}".encode())
+        digest = Digest(f"{type(self.module).__qualname__}{self.widths}{self.columns}")
         for layer in self.layers:
-            for array in (layer.knots, layer.alive, layer.bias):
-                digest.update(np.ascontiguousarray(array).tobytes())
+            digest.add(layer.knots, layer.alive, layer.bias)
         for name, parameter in sorted(self.module.named_parameters()):
-            digest.update(name.encode())
-            digest.update(parameter.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+            digest.add(name, parameter)
+        return digest.text
 
     def read(self, x: Tensor) -> Tensor:
         """Rows and columns that the first layer sees, in its number type: ``(..., width) -> (n, src)``."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kaninterp.core.digest import Digest
 from kaninterp.core.errors import KanInterpError, ModelError
 
 __all__ = ["Batch", "called"]
@@ -72,6 +73,11 @@ class Batch:
         One batch of a list: a bare pair of inputs would be read as input and target.
         """
         return [(self.arguments,)]
+
+    @property
+    def digest(self) -> str:
+        """By what a checkpoint knows these rows again: inputs and target."""
+        return Digest(*self.inputs, self.target).short
 
     def rows(self, index: Tensor | slice) -> Batch:
         """Return the batch of these rows only (an int64 index or a slice)."""

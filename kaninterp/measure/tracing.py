@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from kaninterp.adapters import ModelView, as_view, check_view
 from kaninterp.core import ModelCard, NodeTable, Trace
+from kaninterp.core.digest import Digest
 from kaninterp.core.errors import DataError, ModelError
 from kaninterp.core.names import check_names
 from kaninterp.core.tables import RawTable
@@ -152,12 +152,12 @@ def _traced(  # noqa: PLR0917 (internal; the pass itself)
 ) -> Trace:
     curves = tuple(Curves(layer) for layer in view.layers)
     columns = Columns.of(batches.first, batches.names_per_input) if Columns.readable(batches.first) else None
-    digest = hashlib.sha256()
+    digest = Digest()
     layers: tuple[LayerTrace, ...] | None = None
     outputs: NodeTable | None = None
     raw: RawTable | None = None
     for batch in _shown(batches, progress):
-        _digest(digest, batch)
+        digest.add(*batch.inputs)
         _, head_inputs = run(model, view, batch)
         if layers is None:
             first = head_inputs[:CHECKED_ROWS]
@@ -187,7 +187,7 @@ def _traced(  # noqa: PLR0917 (internal; the pass itself)
         output_names=names,
         card=card_of(model, view),
         data=batches.kind,
-        data_fingerprints=(digest.hexdigest(),),
+        data_fingerprints=(digest.text,),
     )
 
 
@@ -232,11 +232,6 @@ def _shown(batches: Batches, progress: bool) -> Iterable[Batch]:
         batches, total=total, desc="trace", unit="batch", delay=PROGRESS_DELAY, leave=False, disable=not progress
     )
     return bar
-
-
-def _digest(digest: Any, batch: Batch) -> None:
-    for tensor in batch.inputs:
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
 
 
 def _trainable(module: nn.Module) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import nn
 
 from kaninterp.adapters import as_view
 from kaninterp.core import Estimate
+from kaninterp.core.digest import Digest
 from kaninterp.core.errors import StateError
 from kaninterp.core.frozen import Array
 
@@ -142,11 +142,7 @@ class BendTrial:
 
 def digest_of(model: nn.Module) -> str:
     """SHA-256 of every parameter and buffer of a model, backbone and head."""
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        if isinstance(tensor, torch.Tensor):
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        else:  # what a module adds by get_extra_state
-            digest.update(repr(tensor).encode())
-    return digest.hexdigest()
+    digest = Digest()
+    for name, value in model.state_dict().items():  # what a module adds by get_extra_state is no tensor
+        digest.add(name, value if isinstance(value, torch.Tensor) else repr(value))
+    return digest.text

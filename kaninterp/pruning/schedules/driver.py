@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from tqdm import tqdm
 from kaninterp.adapters import as_view
 from kaninterp.analysis import PruneRule, probe_kinds
 from kaninterp.core import PrunePlan, Trace
+from kaninterp.core.digest import Digest
 from kaninterp.core.errors import DataError, InputTypeError
 from kaninterp.data import check_seed
 from kaninterp.measure import probe, trace
@@ -230,9 +230,8 @@ def words_of(rule: Rule) -> str:
 
 
 def _digest(model: nn.Module) -> str:
-    code = hashlib.sha256()
+    code = Digest()
     for name, value in model.state_dict().items():
         if isinstance(value, torch.Tensor):
-            code.update(f"{name}{tuple(value.shape)}".encode())
-            code.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return code.hexdigest()[:16]
+            code.add(f"{name}{tuple(value.shape)}", value)
+    return code.short
