@@ -8,6 +8,7 @@ import numpy as np
 
 from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.range_card import RangeCard, SeenColumns, SeenLayer
+from kaninterp.core.shapes import Shapes
 from kaninterp.core.tables import NodeTable, RangeTable, zone_ends
 from kaninterp.core.trace import LayerTrace, Trace
 from kaninterp.core.watch import Watched, WatchedColumns
@@ -37,6 +38,10 @@ STRAYS = 0.01
 """Share of the present rows outside the range of the reference up to which a column may be called cut."""
 
 
+ATOM = 1 / 32
+"""Share of the rows at one value from which it is a bin of its own: half of what lies between two quantiles."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ShapeDrift:
     """Distributions then and now, one entry per column or node.
@@ -47,7 +52,8 @@ class ShapeDrift:
     shift : ndarray
         Difference of the means, in standard deviations of the reference; 0 where that was constant.
     ks : ndarray
-        Largest difference of the distribution functions at the quantiles, or knots, of the reference.
+        Largest difference of the distribution functions at the quantiles of the reference and just below them, or at
+        its knots.
     wasserstein : ndarray
         Mean distance that values have moved, in standard deviations of the reference.
     psi, limit : ndarray
@@ -101,9 +107,9 @@ def column_drift(card: RangeCard, watched: Watched, trace: Trace) -> ShapeDrift 
     return _judged(
         names=raw.names,
         shift=_per(trace.raw.nodes.mean - raw.nodes.mean, std),
-        ks=np.abs(known.below - given.below).max(1),
+        ks=_distance(known, given),
         wasserstein=_per((moved[:, 1:] + moved[:, :-1]).mean(1) / 2, std),
-        shares=(_shares(known.below), _shares(given.below)),
+        shares=_shares(known, given),
         cut=_cut(raw, columns),
         rows=(before, now),
         looked=(raw.shapes.rows, columns.shapes.rows),
@@ -152,9 +158,27 @@ def _inner(quantiles: Array) -> Array:
     return np.concatenate([ends[:, :1], quantiles[:, 1:-1], ends[:, 1:]], axis=1)
 
 
-def _shares(below: Array) -> Array:
-    """Shares between the points, and beyond the last."""
-    return np.diff(below, axis=1, prepend=0.0, append=1.0)
+def _distance(known: Shapes, given: Shapes) -> Array:
+    """Largest difference of the distribution functions at the points, and just below them."""
+    at: Array = np.abs(known.below - given.below).max(1)
+    if known.under is None or given.under is None:
+        return at
+    under: Array = np.abs(known.under - given.under).max(1)
+    return np.maximum(at, under)
+
+
+def _shares(known: Shapes, given: Shapes) -> tuple[Array, Array]:
+    """Shares between the points, and beyond the last; a point that many rows share is a bin of its own."""
+    old, new = known.below, given.below
+    if known.under is not None and given.under is not None:
+        alone = np.maximum(old - known.under, new - given.under) >= ATOM
+        old, new = (
+            np.stack([np.where(alone, under, below), below], axis=2).reshape(len(alone), -1)
+            for under, below in ((known.under, old), (given.under, new))
+        )
+    levels = (np.maximum.accumulate(side, axis=1) for side in (old, new))  # points repeat where many rows are at one
+    first, second = (np.diff(side, axis=1, prepend=0.0, append=1.0) for side in levels)
+    return first, second
 
 
 def _cut(raw: SeenColumns, columns: WatchedColumns) -> Array:
@@ -164,9 +188,10 @@ def _cut(raw: SeenColumns, columns: WatchedColumns) -> Array:
     """
     assert raw.shapes is not None  # noqa: S101 - for the type checker
     points, below = raw.shapes.quantiles, raw.shapes.below
-    low, high = columns.counts.low, columns.counts.high
-    under = np.where(points < low[:, None], below, 0.0).max(1)
-    over = 1.0 - np.where(points >= high[:, None], below, 1.0).min(1)
+    before = below if raw.shapes.under is None else raw.shapes.under
+    low, high = columns.counts.low[:, None], columns.counts.high[:, None]
+    under = np.where(points < low, below, 0.0).max(1)
+    over = 1.0 - np.minimum(np.where(points >= high, below, 1.0), np.where(points > high, before, 1.0)).min(1)
     return np.where(columns.counts.outside > STRAYS, 0.0, np.maximum(under, over))
 
 

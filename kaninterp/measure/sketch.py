@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from torch import Tensor
 
@@ -18,6 +20,8 @@ MOST = 4096
 
 GOLDEN = 0.6180339887498949
 """Multiples of it, modulo 1, are spread evenly over any stretch and in step with no daily or yearly cycle."""
+
+SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
 DIGITS = 5
 """Decimals kept of a share, and of a quantile in units of its column's range: cards are read by people."""
@@ -53,22 +57,38 @@ class Sketch:
         stay = self._keys < self._part
         self._kept, self._keys = self._kept[stay], self._keys[stay]
 
-    def shapes(self, at: Array | None = None) -> Shapes | None:
-        """Distributions, with shares at or below points (columns, levels) or the quantiles; None without rows."""
+    def shapes(self, known: Shapes | None = None) -> Shapes | None:
+        """Distributions, with shares at the quantiles of a known one or at their own; None without rows.
+
+        Values are counted to as many digits as the quantiles have: many rows at one value are many at a quantile. For
+        a card that does not tell those at a quantile from those below it, they are counted as they are, like there.
+        """
         if not self._kept.size:
             return None
         ordered = np.sort(self._kept, axis=0)
         quantiles = _rounded(np.quantile(ordered, LEVELS, axis=0, method="inverted_cdf").T)
-        points = quantiles if at is None else at
-        counts = [np.searchsorted(ordered[:, i], points[i], side="right") for i in range(len(points))]
-        return Shapes(rows=len(ordered), quantiles=quantiles, below=np.round(np.stack(counts) / len(ordered), DIGITS))
+        old = known is not None and known.under is None
+        points = quantiles if known is None else known.quantiles
+        values = ordered if old else _to_digits(ordered.T, _digits(points)).T
+        columns = list(zip(values.T, points, strict=True))
+        under, below = (
+            np.round([np.searchsorted(column, at, side=side) / len(values) for column, at in columns], DIGITS)
+            for side in SIDES
+        )
+        return Shapes(rows=len(ordered), quantiles=quantiles, below=below, under=None if old else under)
+
+
+def _digits(quantiles: Array) -> list[int]:
+    """Decimals that the range of each column calls for; a constant column has those of its value."""
+    sizes = [row[-1] - row[0] or abs(row[0]) or 1.0 for row in quantiles]
+    return [min(max(DIGITS - int(np.floor(np.log10(size))), 0), 300) for size in sizes]
+
+
+def _to_digits(rows: Array, digits: list[int]) -> Array:
+    with np.errstate(over="ignore"):
+        return np.stack([np.round(row, places) for row, places in zip(rows, digits, strict=True)])
 
 
 def _rounded(quantiles: Array) -> Array:
     """Quantiles with no more digits than their range calls for; whole numbers stay whole."""
-    span = quantiles[:, -1] - quantiles[:, 0]
-    rounded = np.empty_like(quantiles)
-    for i, values in enumerate(quantiles):
-        size = span[i] or abs(values[0]) or 1.0
-        rounded[i] = np.round(values, min(max(DIGITS - int(np.floor(np.log10(size))), 0), 300))
-    return rounded
+    return _to_digits(quantiles, _digits(quantiles))

@@ -88,5 +88,5 @@ class _Against(Observer):
             effective=self.persistence.effective,
             steps=self.steps,
             read=read,
-            shapes=None if known is None else self.sketch.shapes(known.quantiles),
+            shapes=None if known is None else self.sketch.shapes(known),
         )

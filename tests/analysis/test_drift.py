@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -118,6 +120,49 @@ def test_constants_flags_and_single_rows_give_numbers():
     rare, _ = drift_of(before, np.column_stack([before[:, 0], rng.uniform(size=300) < 0.9, before[:, 2]]))
     np.testing.assert_allclose(rare.ks[1], abs((before[:, 1] == 0).mean() - 0.1), atol=0.05)
     assert rare.kind == ("", "moved", "")
+
+
+@pytest.mark.parametrize("value", [2.0, 1 / 3, 0.1, -7.25])
+@pytest.mark.parametrize("step", [-0.01, 0.01])
+def test_many_rows_at_one_value_that_now_lie_beside_it(value, step):
+    """On either side of it; as scipy has it."""
+    rng = np.random.default_rng(0)
+    rest = value - np.abs(rng.normal(size=(500, 2)))
+    rest[1::2, 1] = 2 * value - rest[1::2, 1]  # the value is the upper end of one column, the middle of the other
+    often = np.arange(500) % 5 < 2
+    before = np.column_stack([np.full(500, value), np.where(often[:, None], value, rest)])
+    now = np.column_stack([np.full(500, value + step), np.where(often[:, None], value + step, rest)])
+    columns, _ = drift_of(before, now)
+    ks = [stats.ks_2samp(a, b).statistic for a, b in zip(before.T, now.T, strict=True)]
+    np.testing.assert_allclose(columns.ks, ks, atol=0.01)
+    assert all(columns.kind)
+    assert (columns.psi > columns.limit).all()
+    same, _ = drift_of(before, np.float32(before))  # as many digits as the range calls for are compared
+    assert same.ks.max() == 0
+
+
+def test_a_limit_that_came_down_by_a_trifle_is_a_cut():
+    x = np.random.default_rng(0).normal(size=(2000, 1))
+    columns, _ = drift_of(np.minimum(x, 0.5), np.minimum(x, 0.49))
+    assert columns.kind == ("cut",)
+    np.testing.assert_allclose(columns.cut, (x >= 0.5).mean(), atol=0.001)
+
+
+def test_a_card_that_does_not_tell_values_at_a_quantile_from_those_below_works_as_before():
+    rng = np.random.default_rng(0)
+    before = np.column_stack([np.full(400, 1 / 3), rng.normal(size=400)])
+    head = ki.KANHead(2, 1, domain=(-4, 4)).double()
+    card = ki.range_card(head, before, progress=False)
+    points = card.raw.shapes.quantiles
+    below = (
+        np.stack([np.searchsorted(np.sort(x), q, side="right") for x, q in zip(before.T, points, strict=True)]) / 400
+    )
+    card = replace(card, raw=replace(card.raw, shapes=replace(card.raw.shapes, below=below, under=None)))
+    batches = as_batches(before, names=card.columns, dtype=torch.float64)
+    trace, watched = watch(head, as_view(head), batches, card)
+    columns = column_drift(card, watched, trace)
+    assert columns.kind == ("", "")
+    assert columns.ks.max() == 0
 
 
 def test_a_node_inside_its_domain_moves_though_no_column_does():

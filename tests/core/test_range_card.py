@@ -48,6 +48,19 @@ def test_what_comes_back_is_what_went_in(card, tmp_path):
     assert json.loads(first)["format"] == "kaninterp-archive"
 
 
+def test_a_card_without_the_shares_below_its_quantiles_is_read(model, tmp_path):
+    """Those of the first release have none."""
+    card = ki.range_card(model, rows(), feature_names=NAMES, progress=False)
+    card.save(tmp_path / "card.json")
+    text = json.loads((tmp_path / "card.json").read_text())
+    del text["noun"]["fields"]["raw"]["fields"]["shapes"]["fields"]["under"]
+    (tmp_path / "old.json").write_text(json.dumps(text))
+    old = RangeCard.load(tmp_path / "old.json")
+    assert same(replace(old, raw=replace(old.raw, shapes=card.raw.shapes)), card)
+    assert old.raw.shapes.under is None
+    assert ki.check(model, rows(), card=old, feature_names=NAMES, progress=False).ok
+
+
 def test_a_card_of_a_usual_head_is_a_few_kilobytes(tmp_path):
     with torch.random.fork_rng():
         model = ki.Hybrid(torch.nn.LSTM(28, 32, batch_first=True), ki.KANHead(32, 1, (8,)))
