@@ -96,6 +96,34 @@ def test_slow_series_without_drift(n):
     assert naive > 0.4 * 10 * COLUMNS
 
 
+@pytest.mark.parametrize("seen", ["noise", "rounded"])
+@pytest.mark.parametrize("n", [200, 1000, 8000])
+def test_a_very_slow_series_with_noise_is_no_drift(n, seen):
+    """Neighbours alone tell of a series several times as fast."""
+    rng = np.random.default_rng([7, n])
+    named = 0
+    for _ in range(15):
+        before, now = (
+            lfilter([1.0], [1.0, -0.999], rng.normal(size=(m, COLUMNS)) * (1 - 0.999**2) ** 0.5, axis=0,
+                    zi=0.999 * rng.normal(size=(1, COLUMNS)))[0]
+            for m in (1000, n)
+        )  # fmt: skip
+        if seen == "noise":
+            before, now = (x + 0.05 * rng.normal(size=x.shape) for x in (before, now))
+        else:
+            before, now = before.round(1), now.round(1)
+        columns, _ = drift_of(before, now)
+        named += sum(map(bool, columns.kind))
+    assert named <= 0.03 * 15 * COLUMNS  # about one of a hundred, and chance on top
+
+
+@pytest.mark.parametrize(("phi", "n"), [(0.0, 200), (0.95, 1000)])
+def test_two_standard_deviations_are_found(phi, n):
+    rng = np.random.default_rng([8, n])
+    found = [drift_of(series(rng, 1000, phi), series(rng, n, phi) + 2)[0].kind for _ in range(5)]
+    assert sum(map(bool, sum(found, ()))) >= 5 * COLUMNS - (phi > 0)
+
+
 def test_units_order_and_batches_do_not_count():
     rng = np.random.default_rng(0)
     before, now = rng.normal(size=(700, 3)), rng.normal(size=(500, 3)) * [1, 2, 1] + [0, 0, 1]

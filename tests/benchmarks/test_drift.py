@@ -2,8 +2,11 @@
 
     KANINTERP_DATA=... python -m pytest tests/benchmarks/test_drift.py -q -s -p no:xdist
 
-A card of 1000 rows against n new ones, 40 columns; white noise and first-order autoregressions (phi = .95). Printed:
-the share of columns named at all, and of those that chance among all columns does not explain; beside it the share that
+KANINTERP_SEED is the first of the five seeds, 0; while a method is being made, others are used.
+
+A card of 1000 rows against n new ones, 40 columns; white noise, first-order autoregressions (phi = .95), and very
+slow ones (phi = .999) with the noise of a sensor (.05 standard deviations) or rounded to one decimal. Printed: the
+share of columns named at all, and of those that chance among all columns does not explain; beside it the share that
 a Kolmogorov-Smirnov test on all rows names at 1 %, and that of a stability index above .1 in ten bins. Then Appliances
 Energy and ETTh1 in the order of time: the first three quarters are known, the last one is new.
 """
@@ -29,6 +32,13 @@ from tests.benchmarks.trained import r2
 
 ROWS = (50, 200, 1000, 4000, 20_000, 50_000)
 COLUMNS, ROUNDS = 40, 5
+FIRST = int(os.environ.get("KANINTERP_SEED", "0"))
+KINDS = {
+    "white": (0.0, lambda x, _: x),
+    "phi .95": (0.95, lambda x, _: x),
+    "phi .999 and noise": (0.999, lambda x, rng: x + 0.05 * rng.normal(size=x.shape)),
+    "phi .999, rounded": (0.999, lambda x, _: x.round(1)),
+}
 CHANGES = {
     "no drift": lambda x: x,
     "2 sd": lambda x: x + 2,
@@ -38,9 +48,11 @@ CHANGES = {
 }
 
 
-def series(rng, rows, phi):
-    noise = rng.normal(size=(rows + 200, COLUMNS)) * (1 - phi**2) ** 0.5
-    return lfilter([1.0], [1.0, -phi], noise, axis=0)[200:]
+def series(rng, rows, kind):
+    """Of unit variance from the first row on."""
+    phi, seen = KINDS[kind]
+    noise, start = rng.normal(size=(rows, COLUMNS)) * (1 - phi**2) ** 0.5, phi * rng.normal(size=(1, COLUMNS))
+    return seen(lfilter([1.0], [1.0, -phi], noise, axis=0, zi=start)[0], rng)
 
 
 def index_of(before, now):
@@ -50,28 +62,28 @@ def index_of(before, now):
     return float(((b - a) * np.log(b / a)).sum())
 
 
-@pytest.mark.parametrize("phi", [0.0, 0.95])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("change", CHANGES)
-def test_alarms(phi, change):
+def test_alarms(kind, change):
     model = ki.KANHead(COLUMNS, 1, domain=(-8, 8), generator=torch.Generator().manual_seed(0))
-    print(f"\nphi {phi}, {change}; n: named / for sure / KS / index", end=" ")
+    print(f"\n{kind}, {change}; n: named / for sure / KS / index", end=" ")
     for n in ROWS:
         counts = np.zeros(4)
-        for seed in range(ROUNDS):
+        for seed in range(FIRST, FIRST + ROUNDS):
             rng = np.random.default_rng([seed, n])
-            before, now = series(rng, 1000, phi), CHANGES[change](series(rng, n, phi))
+            before, now = series(rng, 1000, kind), CHANGES[change](series(rng, n, kind))
             card = ki.range_card(model, before, progress=False)
             batches = as_batches(now, names=card.columns, dtype=torch.float32)
             trace, watched = watch(model, as_view(model), batches, card)
             found = column_drift(card, watched, trace)
-            named = np.array([kind != "" for kind in found.kind])
+            named = np.array([word != "" for word in found.kind])
             pairs = list(zip(before.T, now.T, strict=True))
             ks = sum(stats.ks_2samp(a, b, method="asymp").pvalue < 0.01 for a, b in pairs)
             counts += named.sum(), (named & found.sure).sum(), ks, sum(index_of(a, b) > 0.1 for a, b in pairs)
         shares = " / ".join(f"{count / (COLUMNS * ROUNDS):.1%}" for count in counts)
         print(f"| {n}: {shares}", end=" ", flush=True)
         if change == "no drift":
-            assert counts[0] <= 0.01 * COLUMNS * ROUNDS
+            assert counts[0] <= (0.01 if KINDS[kind][0] < 0.99 else 0.02) * COLUMNS * ROUNDS  # 2 of 200, or 4
 
 
 def real(name):

@@ -35,6 +35,30 @@ def test_an_autoregression_is_worth_what_theory_says(phi):
     np.testing.assert_allclose(effective(x), len(x) * (1 - phi) / (1 + phi), rtol=0.25)
 
 
+@pytest.mark.parametrize("noise", [0.05, 0.3, 1.0])
+@pytest.mark.parametrize("phi", [0.9, 0.99, 0.999])
+def test_noise_on_a_slow_series_makes_no_independent_rows(phi, noise):
+    x = series(phi, n=40_000, columns=8)
+    part = 1 / (1 + noise**2)
+    theory = len(x) / (1 + 2 * part * phi / (1 - phi))
+    found = effective(x + noise * torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=x.dtype))
+    assert 0.4 * theory <= np.median(found) <= 2 * theory
+    assert found.max() <= 3 * theory
+
+
+@pytest.mark.parametrize("digits", [1, 2])
+def test_rounding_a_slow_series_makes_no_independent_rows(digits):
+    x = series(0.999, n=40_000, columns=8)
+    assert np.median(effective(torch.round(x, decimals=digits))) <= 40  # 20 by theory
+
+
+def test_a_cycle_is_worth_no_less_for_its_blocks():
+    """Means over a whole cycle hardly spread."""
+    hours = torch.arange(24.0 * 400) % 24
+    r = 1 - 2 * 0.5 * (23 + 23**2) / 24 / (2 * 575 / 12)  # steps of 1, and one of 23 a day
+    np.testing.assert_allclose(effective(hours[:, None]), len(hours) * (1 - r) / (1 + r), rtol=0.02)
+
+
 def test_shuffled_rows_count_in_full():
     x = series(0.95)
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
