@@ -13,7 +13,7 @@ from kaninterp.core.watch import Exit, RangeWatch, Watched, WatchedColumns, Watc
 
 from .checking_shapes import layer_shapes, shape_findings
 from .exceedance import more_than
-from .wording import counted, listed, number, percent, shown
+from .wording import became, counted, listed, number, percent, shown
 
 __all__ = ["BLIND", "check_findings", "check_names", "watch_of"]
 
@@ -141,11 +141,21 @@ def _told(raw: SeenColumns, columns: WatchedColumns, which: list[int]) -> str:
     counts, worst = columns.counts, which[0]
     shares = listed((f"{shown(raw.names[i])} {percent(float(counts.outside[i]))}" for i in which), LISTED)
     low, high = (number(float(side[worst])) for side in (raw.nodes.low, raw.nodes.high))
+    constants = listed(
+        (f"{shown(raw.names[i])} {word}" for i, word in ((i, _became(raw, columns, i)) for i in which) if word), LISTED
+    )
     return (
-        f"{shares}. {shown(raw.names[worst])} took {low} to {high} before and {number(float(counts.low[worst]))} to "
+        f"{shares}. {constants}{'. ' if constants else ''}"
+        f"{shown(raw.names[worst])} took {low} to {high} before and {number(float(counts.low[worst]))} to "
         f"{number(float(counts.high[worst]))} now, worth {number(float(raw.effective[worst]))} and "
         f"{number(float(columns.effective[worst]))} independent rows"
     )
+
+
+def _became(raw: SeenColumns, columns: WatchedColumns, i: int) -> str:
+    counts = columns.counts
+    before, now = ((float(side.low[i]), float(side.high[i])) for side in (raw.nodes, counts))
+    return became(before, now)
 
 
 def _frozen(

@@ -103,12 +103,13 @@ def _numbers(found: ShapeDrift, which: list[int]) -> str:
 
 
 def _told(found: ShapeDrift, i: int) -> str:
-    parts = [
-        f"mean {signed(float(found.shift[i]))} sd",
-        f"Kolmogorov-Smirnov {number(float(found.ks[i]))}",
-        f"Wasserstein {number(float(found.wasserstein[i]))} sd",
-        f"PSI {number(float(found.psi[i]))} (chance up to {number(float(found.limit[i]))})",
-    ]
+    ks = f"Kolmogorov-Smirnov {number(float(found.ks[i]))}"
+    if found.became[i]:
+        parts = [found.became[i], ks]
+    else:
+        far = f"Wasserstein {number(float(found.wasserstein[i]))} sd"
+        parts = [f"mean {signed(float(found.shift[i]))} sd", ks, far]
+    parts.append(f"PSI {number(float(found.psi[i]))} (chance up to {number(float(found.limit[i]))})")
     if found.kind[i] == "cut":
         parts.insert(0, f"{percent(float(found.cut[i]))} of the rows before lie beyond the present range")
     return f"{shown(found.names[i])}: {', '.join(parts)}"

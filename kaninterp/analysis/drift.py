@@ -15,6 +15,7 @@ from kaninterp.core.watch import Watched, WatchedColumns
 
 from .exceedance import exceedance
 from .two_samples import ks_chance, mean_chance, psi_limit
+from .wording import became
 
 __all__ = ["ALPHA", "CUT", "DISTANCE", "SHIFT", "ShapeDrift", "column_drift", "layer_drift"]
 
@@ -66,6 +67,9 @@ class ShapeDrift:
         Independent rows of both.
     kind : tuple of str
         "cut", "moved", "changed", or "".
+    became : tuple of str
+        What became of a constant, "was constant at 2, now at 3"; "" of one that still is, and of all others. There is
+        no standard deviation then to tell a shift in.
     large : ndarray of bool
         Whether there is a change that would matter, proven or not.
     sure : ndarray of bool
@@ -83,6 +87,7 @@ class ShapeDrift:
     before: Array
     now: Array
     kind: tuple[str, ...]
+    became: tuple[str, ...]
     large: BoolArray
     sure: BoolArray
 
@@ -112,6 +117,7 @@ def column_drift(card: RangeCard, watched: Watched, trace: Trace) -> ShapeDrift 
         shares=_shares(known, given),
         cut=_cut(raw, columns),
         rows=(before, now),
+        ends=(raw.nodes, trace.raw.nodes),
         looked=(raw.shapes.rows, columns.shapes.rows),
     )
 
@@ -138,6 +144,7 @@ def _layer(card: RangeCard, depth: int, then: SeenLayer, layer: LayerTrace, wort
         shares=(old, new),
         cut=np.zeros(len(std)),
         rows=rows,
+        ends=(then.inputs, layer.inputs),
         looked=(then.inputs.count, counts),
     )
 
@@ -213,7 +220,7 @@ def _area(gap: Array, table: RangeTable, then: NodeTable, now: NodeTable) -> Arr
 
 def _judged(
     *, names: tuple[str, ...], shift: Array, ks: Array, wasserstein: Array, shares: tuple[Array, Array],
-    cut: Array, rows: tuple[Array, Array], looked: tuple[int, int],
+    cut: Array, rows: tuple[Array, Array], looked: tuple[int, int], ends: tuple[NodeTable, NodeTable],
 ) -> ShapeDrift:  # fmt: skip
     before, now = rows
     count = len(names)
@@ -234,8 +241,13 @@ def _judged(
     matters = np.any([large for _, large in tests.values()], axis=0)
     return ShapeDrift(
         names=names, shift=shift, ks=ks, wasserstein=wasserstein, psi=psi, limit=limit, cut=cut, chance=chance,
-        before=before, now=now, kind=kind, large=matters, sure=chance <= ALPHA / max(count, 1),
+        before=before, now=now, kind=kind, became=_became(*ends), large=matters, sure=chance <= ALPHA / max(count, 1),
     )  # fmt: skip
+
+
+def _became(then: NodeTable, now: NodeTable) -> tuple[str, ...]:
+    both = ((side.low.tolist(), side.high.tolist()) for side in (then, now))
+    return tuple(became(*ends) for ends in zip(*(list(zip(*side, strict=True)) for side in both), strict=True))
 
 
 def _psi(shares: tuple[Array, Array], looked: tuple[int, int], rows: tuple[Array, Array]) -> tuple[Array, Array]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-__all__ = ["counted", "listed", "number", "percent", "range_words", "shown", "signed"]
+__all__ = ["became", "counted", "listed", "number", "percent", "range_words", "shown", "signed"]
 
 LONGEST_LIST = 5  # names in one sentence; a reader skips longer ones
 MINUS = "\u2212"
@@ -46,6 +46,29 @@ def range_words(low: float, high: float) -> str:
     '95 % interval −0.1 to +0.2'
     """
     return f"95 % interval {signed(low)} to {signed(high)}"
+
+
+def became(before: tuple[float, float], now: tuple[float, float]) -> str:
+    """What became of a constant, by the smallest and the largest value then and now; "" of anything else.
+
+    Examples
+    --------
+    >>> became((2, 2), (2, 2)), became((2, 2), (3, 3)), became((2, 2), (2.0001, 2.0001))
+    ('', 'was constant at 2, now at 3', 'was constant at 2, now at 2.0001')
+    >>> became((2, 2), (1.5, 2)), became((1, 2), (1, 3))
+    ('was constant at 2, now varies from 1.5 to 2', '')
+    """
+    (old, high), (first, last) = before, now
+    if old < high or (first == last == old):
+        return ""
+    told = {number(value) for value in (old, first, last)}
+    alike = len(told) < len({old, first, last})
+
+    def write(value: float) -> str:
+        return f"{value:.12g}".replace("-", MINUS) if alike else number(value)
+
+    said = f"at {write(first)}" if first == last else f"varies from {write(first)} to {write(last)}"
+    return f"was constant at {write(old)}, now {said}"
 
 
 def percent(share: float) -> str:

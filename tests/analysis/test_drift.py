@@ -169,6 +169,38 @@ def test_many_rows_at_one_value_that_now_lie_beside_it(value, step):
     assert same.ks.max() == 0
 
 
+def test_what_became_of_a_constant_is_said():
+    rng = np.random.default_rng(0)
+    before = np.column_stack([np.full((400, 4), 2.0), rng.normal(size=400)])
+    rare = np.where(np.arange(400) == 7, 2.5, 2.0)
+    now = np.column_stack(
+        [np.full(400, 2.0), np.full(400, 1.999), 2 + rng.choice([-1, 1], 400), rare, rng.normal(size=400)]
+    )
+    columns, (nodes, _) = drift_of(before, now)
+    words = (
+        "",
+        "was constant at 2, now at 1.999",
+        "was constant at 2, now varies from 1 to 3",
+        "was constant at 2, now varies from 2 to 2.5",
+        "",
+    )
+    assert columns.became == nodes.became == words
+    assert columns.kind == ("", "changed", "changed", "", "")
+    head = ki.KANHead(5, 1, domain=(-4, 4)).double()
+    card = ki.range_card(head, before, progress=False)
+    text = str(ki.check(head, now, card=card, progress=False))
+    assert "x1 was constant at 2, now at 1.999" in text
+    assert "x2 was constant at 2, now varies from 1 to 3" in text
+    page = ki.report(head, now, reference=before, progress=False)
+    table = next(
+        block for block in page.document.section("drift").blocks if getattr(block, "id", "") == "drift-columns"
+    )
+    cells = {row[0].text: row for row in table.rows}
+    assert [cells[f"x{i}"][4] for i in range(4)] == ["as before", *words[1:4]]
+    assert [cells["x1"][5], cells["x1"][7]] == ["n/a", "n/a"]
+    assert "was constant at 2, now at 1.999" in " ".join(finding.evidence for finding in page.analysis.findings)
+
+
 def test_a_limit_that_came_down_by_a_trifle_is_a_cut():
     x = np.random.default_rng(0).normal(size=(2000, 1))
     columns, _ = drift_of(np.minimum(x, 0.5), np.minimum(x, 0.49))

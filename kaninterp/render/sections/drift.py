@@ -36,10 +36,10 @@ KINDS = {"": "as before", "open": "not proven", "moved": "moved", "changed": "ot
 DISTANCES = ("Distribution", "#Mean", "#KS", "#Wasserstein", "#PSI | chance")
 DISTANCES_NOTE = (
     "Distribution: moved, of another shape, or cut to part of its range, if the change is large enough to matter and "
-    "chance makes it so in 1 % of cases at most; ?: among so many it may be chance all the same; not proven: large, "
-    "but a series so slow may do that by chance. Mean and Wasserstein in standard deviations then; KS: largest "
-    "difference of the distribution functions; PSI: stability index, and what "
-    "chance alone makes of it in 1 % of cases."
+    "chance makes it so in 1 % of cases at most; or what became of one that was constant; ?: among so many it may be "
+    "chance all the same; not proven: large, but a series so slow may do that by chance. Mean and Wasserstein in "
+    "standard deviations then, n/a where there were none; KS: largest difference of the distribution functions; PSI: "
+    "stability index, and what chance alone makes of it in 1 % of cases."
 )
 MOVED_NOTE = "Output moved: root mean square change of the output that moves most, in its standard deviations."
 COSTS_NOTE = (
@@ -145,12 +145,17 @@ def _layers(drift: DriftEvidence, material: Material) -> Table:
 
 
 def _distances(found: ShapeDrift, i: int) -> tuple[Cell, ...]:
-    kind = KINDS["open" if found.large[i] and not found.kind[i] else found.kind[i]]
+    open_one = bool(found.large[i]) and not found.kind[i]
+    kind = KINDS["open" if open_one else found.kind[i]]
+    doubt = "?" if found.kind[i] and not found.sure[i] else ""
+    became = found.became[i]
+    if became:
+        kind = f"{became} ({kind})" if open_one else became
     return (
-        kind if found.sure[i] or not found.kind[i] else f"{kind}?",
-        f"{sign(float(found.shift[i]), 2)} sd",
+        f"{kind}{doubt}",
+        "n/a" if became else f"{sign(float(found.shift[i]), 2)} sd",
         number(float(found.ks[i]), 2),
-        f"{number(float(found.wasserstein[i]), 2)} sd",
+        "n/a" if became else f"{number(float(found.wasserstein[i]), 2)} sd",
         f"{number(float(found.psi[i]), 2)} | {number(float(found.limit[i]), 2)}",
     )
 
