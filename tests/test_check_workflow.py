@@ -161,6 +161,17 @@ def test_slow_series_outside_are_a_note_and_no_alarm():
     assert "by chance" in suite.find("testcase/system-out").text
 
 
+def test_few_rows_of_white_noise_outside_are_not_called_slow():
+    rng = np.random.default_rng(0)
+    before, now = rng.uniform(-1, 1, size=(30, 6)), rng.uniform(-1.1, 1.1, size=(30, 6))
+    model = head(6, hidden=(2,), low=-0.95, high=0.95)
+    found = check(model, now, card=card_of(model, before), progress=False)
+    assert "columns-range" in [finding.code for finding in found.findings]
+    assert found.ok
+    assert "as so few independent rows may by chance" in str(found)
+    assert "slow" not in str(found)
+
+
 def test_a_shift_of_two_standard_deviations_is_caught_at_200_rows():
     rng = np.random.default_rng(0)
     model = head(40, low=-6, high=6)

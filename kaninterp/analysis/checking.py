@@ -29,6 +29,9 @@ LISTED = 30
 BAD = 0.5
 """Share outside from which most of what a column or node brings was never seen."""
 
+SLOW = 0.5
+"""Independent rows per row below which a series is called slow."""
+
 BLIND = (
     "Not to be seen in single columns: columns that no longer go together, as long as each keeps its own distribution, "
     "and a target that follows them in another way. Compare the loss for that."
@@ -112,16 +115,21 @@ def _columns_out(card: RangeCard, columns: WatchedColumns | None) -> tuple[tuple
         evidence = f"Share of values outside: {_told(card.raw, columns, sure)}."
         found.append(_finding("columns", float(outside[sure[0]]), claim, evidence, advice))
     if open_ones:
+        slow = all(columns.effective[i] < SLOW * columns.steps for i in open_ones)
         claim = (
             f"{counted(open_ones, 'column')} of {len(outside)} lie outside the range of the card on more than "
-            f"{percent(LEAST)} of the values, as series so slow may by chance: {_names(card, open_ones)}."
+            f"{percent(LEAST)} of the values, as {_few(slow)} may by chance: {_names(card, open_ones)}."
         )
-        advice = (
-            "No proof of a change, but predictions on such rows extrapolate all the same: train on a longer period."
-        )
+        more = "train on a longer period" if slow else "check more rows, and train on more"
+        advice = f"No proof of a change, but predictions on such rows extrapolate all the same: {more}."
         evidence = f"Share of values outside: {_told(card.raw, columns, open_ones)}."
         found.append(_note("columns", claim, evidence, advice))
     return tuple(found), frozenset(card.columns[i] for i in sure)
+
+
+def _few(slow: bool) -> str:
+    """What may stray by chance: not every short sample is a slow series."""
+    return "series so slow" if slow else "so few independent rows"
 
 
 def _sure_of(raw: SeenColumns, columns: WatchedColumns, index: int) -> bool:
@@ -196,7 +204,9 @@ def _layers_out(
         sure = [x for x in here if _rise_of(x, watch, card, watched) <= ALPHA / (2 * tests)]
         if here:
             hidden = layer > 0 and quiet and not found
-            found.append(_layer_out(layer, sure or here, table.edges.alive.shape[1], sure=bool(sure), hidden=hidden))
+            slow = all(watched.effective[layer][x.index] < SLOW * table.inputs.count for x in here)
+            doubt = "" if sure else f", as {_few(slow)} may by chance"
+            found.append(_layer_out(layer, sure or here, table.edges.alive.shape[1], doubt=doubt, hidden=hidden))
             named.update(item.name for item in here)
     return tuple(found), frozenset(named)
 
@@ -215,15 +225,14 @@ def _rise_of(item: Exit, watch: RangeWatch, card: RangeCard, watched: Watched) -
     return more_than(before, share, rows, worth)
 
 
-def _layer_out(layer: int, exits: list[Exit], width: int, *, sure: bool, hidden: bool) -> Finding:
+def _layer_out(layer: int, exits: list[Exit], width: int, *, doubt: str, hidden: bool) -> Finding:
     section, names = f"layer-{layer + 1}", listed(item.name for item in exits)
     claim = (
         f"{counted(exits, 'input node')} of {width} of KAN layer {layer + 1} left the domain more often than on the "
-        f"data of the card{'' if sure else ', as with columns so slow they may by chance'}: {names}."
-        + (" No column and no earlier layer shows it." if hidden else "")
+        f"data of the card{doubt}: {names}." + (" No column and no earlier layer shows it." if hidden else "")
     )
     advice = "Outside its domain a spline was never fitted; if the change stays, update the domains and train on."
-    if not sure:
+    if doubt:
         return _note(section, claim, f"{exits[0]}.", advice)
     return _finding(section, exits[0].outside, claim, f"{exits[0]}.", advice)
 

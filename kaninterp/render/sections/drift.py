@@ -37,9 +37,9 @@ DISTANCES = ("Distribution", "#Mean", "#KS", "#Wasserstein", "#PSI | chance")
 DISTANCES_NOTE = (
     "Distribution: moved, of another shape, or cut to part of its range, if the change is large enough to matter and "
     "chance makes it so in 1 % of cases at most; or what became of one that was constant; ?: among so many it may be "
-    "chance all the same; not proven: large, but a series so slow may do that by chance. Mean and Wasserstein in "
-    "standard deviations then, n/a where there were none; KS: largest difference of the distribution functions; PSI: "
-    "stability index, and what chance alone makes of it in 1 % of cases."
+    "chance all the same; not proven: large, but so few independent rows may do that by chance. Mean and Wasserstein "
+    "in standard deviations then, n/a where there were none; KS: largest difference of the distribution functions; "
+    "PSI: stability index, and what chance alone makes of it in 1 % of cases."
 )
 MOVED_NOTE = "Output moved: root mean square change of the output that moves most, in its standard deviations."
 COSTS_NOTE = (
