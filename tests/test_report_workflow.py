@@ -286,6 +286,21 @@ def test_without_a_target_only_changes_of_the_output_are_told(target):
     assert ("#Costs" in blocks(page)["drift-consequences"].columns) == (target == "y")
 
 
+def test_distributions_are_compared_once_for_findings_and_page(monkeypatch):
+    from kaninterp.analysis import drift
+
+    calls, column_drift, layer_drift = [], drift.column_drift, drift.layer_drift
+    counted = {"column_drift": column_drift, "layer_drift": layer_drift}
+    for module in [module for name, module in sys.modules.items() if name.startswith("kaninterp")]:
+        for name, function in counted.items():
+            if getattr(module, name, None) is function:
+                monkeypatch.setattr(module, name, lambda *a, n=name, f=function: calls.append(n) or f(*a))
+    then, now = drifted()
+    page = ki.report(learnt(then), now, target="y", reference=then, progress=False)
+    assert sorted(calls) == ["column_drift", "layer_drift"]
+    assert page.analysis.shapes.columns.names == ("a", "b")
+
+
 def test_no_reference_no_drift_page():
     page = ki.report(hybrid(), (DATA, Y), progress=False)
     assert "drift" not in [section.id for section in page.document.sections]

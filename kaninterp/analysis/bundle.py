@@ -11,6 +11,8 @@ from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.plan import PrunePlan
 from kaninterp.core.trace import Trace
 
+from .drift import ShapeDrifts
+
 __all__ = ["Analysis", "LayerRanges", "LayerScores", "LayerStraightness"]
 
 
@@ -139,6 +141,8 @@ class Analysis:
         Evidence on raw inputs and edges; None where it was not measured.
     drift : DriftEvidence or None
         The data against those from before.
+    shapes : ShapeDrifts or None
+        Distributions then and now; None where there are none from before.
     scores, ranges, straightness : tuple, one entry per layer
         Conclusions per edge and per node.
     verdicts : tuple of Verdict
@@ -155,6 +159,7 @@ class Analysis:
     curve: SurvivalCurve | None
     edge_ablation: EdgeAblation | None
     drift: DriftEvidence | None
+    shapes: ShapeDrifts | None
     scores: tuple[LayerScores, ...]
     ranges: tuple[LayerRanges, ...]
     straightness: tuple[LayerStraightness, ...]

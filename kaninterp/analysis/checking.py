@@ -12,6 +12,7 @@ from kaninterp.core.trace import LayerTrace, Trace
 from kaninterp.core.watch import Exit, RangeWatch, Watched, WatchedColumns, WatchedLayer
 
 from .checking_shapes import layer_shapes, shape_findings
+from .drift import ShapeDrifts, shape_drifts
 from .exceedance import more_than
 from .wording import became, counted, listed, number, percent, shown
 
@@ -39,7 +40,9 @@ BLIND = (
 """What no check of ranges and distributions sees; said with every result."""
 
 
-def check_findings(trace: Trace, card: RangeCard, watched: Watched) -> tuple[Finding, ...]:
+def check_findings(
+    trace: Trace, card: RangeCard, watched: Watched, *, drifts: ShapeDrifts | None = None
+) -> tuple[Finding, ...]:
     """Columns that left their range or froze, and nodes of every layer that left their domain.
 
     Parameters
@@ -50,6 +53,8 @@ def check_findings(trace: Trace, card: RangeCard, watched: Watched) -> tuple[Fin
         What the model has seen before.
     watched
         What was seen of the new data beside their trace.
+    drifts
+        What `shape_drifts` finds of the three, where it is known already.
 
     Returns
     -------
@@ -64,10 +69,11 @@ def check_findings(trace: Trace, card: RangeCard, watched: Watched) -> tuple[Fin
     """
     ranges, left = _columns_out(card, watched.columns)
     frozen, still = _frozen(trace, card, watched.columns)
-    shapes = shape_findings(trace, card, watched, told=left | still)
+    drifts = drifts or shape_drifts(trace, card, watched)
+    shapes = shape_findings(drifts.columns, watched, told=left | still)
     quiet = not (ranges or frozen or shapes)
     layers, out = _layers_out(trace, card, watched, quiet=quiet)
-    nodes = layer_shapes(trace, card, watched, quiet=quiet and not layers, told=out)
+    nodes = layer_shapes(drifts.layers, trace, card, quiet=quiet and not layers, told=out)
     return (*ranges, *frozen, *shapes, *layers, *nodes)
 
 

@@ -9,7 +9,7 @@ from kaninterp.core.range_card import RangeCard
 from kaninterp.core.trace import Trace
 from kaninterp.core.watch import Watched
 
-from .drift import ShapeDrift, column_drift, layer_drift
+from .drift import ShapeDrift
 from .wording import counted, listed, number, percent, shown, signed
 
 __all__ = ["layer_shapes", "shape_findings"]
@@ -27,12 +27,11 @@ ADVICE = {
 }
 
 
-def shape_findings(trace: Trace, card: RangeCard, watched: Watched, *, told: frozenset[str]) -> tuple[Finding, ...]:
+def shape_findings(found: ShapeDrift | None, watched: Watched, *, told: frozenset[str]) -> tuple[Finding, ...]:
     """Raw columns that the model reads whose distribution changed, by kind; what chance explains is a note.
 
     ``told`` are the columns that are named already.
     """
-    found = column_drift(card, watched, trace)
     if found is None or watched.columns is None:
         return ()
     read = watched.columns.read
@@ -46,14 +45,14 @@ def shape_findings(trace: Trace, card: RangeCard, watched: Watched, *, told: fro
 
 
 def layer_shapes(
-    trace: Trace, card: RangeCard, watched: Watched, *, quiet: bool, told: frozenset[str]
+    drifts: tuple[ShapeDrift, ...], trace: Trace, card: RangeCard, *, quiet: bool, told: frozenset[str]
 ) -> tuple[Finding, ...]:
     """Layers with input nodes whose distribution changed; ``quiet``: nothing before them did.
 
     ``told`` are the nodes that are named already. Where a column changed, that nodes do is what one expects: a note.
     """
     findings: list[Finding] = []
-    for depth, (found, layer) in enumerate(zip(layer_drift(trace, card, watched), trace.layers, strict=True)):
+    for depth, (found, layer) in enumerate(zip(drifts, trace.layers, strict=True)):
         if depth == 0 and card.card.path == "" and card.columns:
             continue  # the nodes are the columns
         live = np.asarray(layer.edges.alive.any(0))

@@ -14,6 +14,7 @@ from kaninterp.core.trace import Trace
 
 from .attribution import layer_scores, live_std
 from .bundle import Analysis, LayerScores
+from .drift import shape_drifts
 from .findings import find
 from .inputs import with_verdicts
 from .plans import keep_all
@@ -80,6 +81,7 @@ def analyze(
         curve=curve,
         edge_ablation=edge_ablation,
         drift=drift,
+        shapes=None if drift is None else shape_drifts(trace, drift.card, drift.watched),
         scores=scores,
         ranges=ranges,
         straightness=layer_straightness(trace),

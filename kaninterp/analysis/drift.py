@@ -17,7 +17,17 @@ from .exceedance import exceedance
 from .two_samples import ks_chance, mean_chance, psi_limit
 from .wording import became
 
-__all__ = ["ALPHA", "CUT", "DISTANCE", "SHIFT", "ShapeDrift", "column_drift", "layer_drift"]
+__all__ = [
+    "ALPHA",
+    "CUT",
+    "DISTANCE",
+    "SHIFT",
+    "ShapeDrift",
+    "ShapeDrifts",
+    "column_drift",
+    "layer_drift",
+    "shape_drifts",
+]
 
 ALPHA = 0.01
 """Chance at which one column, or one node, of an unchanged law is named."""
@@ -90,6 +100,27 @@ class ShapeDrift:
     became: tuple[str, ...]
     large: BoolArray
     sure: BoolArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ShapeDrifts:
+    """Distributions then and now of everything that a card knows.
+
+    Attributes
+    ----------
+    columns : ShapeDrift or None
+        Of the raw columns; None where the card or the data have none.
+    layers : tuple of ShapeDrift
+        Of the input nodes of every KAN layer.
+    """
+
+    columns: ShapeDrift | None
+    layers: tuple[ShapeDrift, ...]
+
+
+def shape_drifts(trace: Trace, card: RangeCard, watched: Watched) -> ShapeDrifts:
+    """Distributions of raw columns and of nodes, once for the findings and for the page."""
+    return ShapeDrifts(columns=column_drift(card, watched, trace), layers=layer_drift(trace, card, watched))
 
 
 def column_drift(card: RangeCard, watched: Watched, trace: Trace) -> ShapeDrift | None:

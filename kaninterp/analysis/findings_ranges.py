@@ -122,7 +122,7 @@ def drift(analysis: Analysis) -> tuple[Finding, ...]:
     """What changed since the reference data: by all that was measured of it, or by the shares outside alone."""
     if analysis.drift is None:
         return _risen(analysis)
-    found = check_findings(analysis.trace, analysis.drift.card, analysis.drift.watched)
+    found = check_findings(analysis.trace, analysis.drift.card, analysis.drift.watched, drifts=analysis.shapes)
     return tuple(replace(finding, section="drift") for finding in found)
 
 

@@ -95,6 +95,7 @@ def synthetic(
         curve=_curve(ablation) if ablation else None,
         edge_ablation=_edge_ablation(scores, alive, rng) if measured else None,
         drift=None,
+        shapes=None,
         scores=scores,
         ranges=tuple(_ranges(layer, reference) for layer in layers),
         straightness=tuple(_straight(layer, rng) for layer in layers),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from kaninterp.analysis.checking import BLIND
-from kaninterp.analysis.drift import ShapeDrift, column_drift, layer_drift
+from kaninterp.analysis.drift import ShapeDrift, ShapeDrifts
 from kaninterp.core.clipping import ClippedPart, Clipping
 from kaninterp.core.drift import DriftEvidence
 from kaninterp.core.evidence import Estimate
@@ -50,14 +50,14 @@ COSTS_NOTE = (
 
 def drift_section(material: Material) -> Section | None:
     """Columns, periods and consequences; None without a reference."""
-    drift = material.analysis.drift
-    if drift is None:
+    drift, shapes = material.analysis.drift, material.analysis.shapes
+    if drift is None or shapes is None:
         return None
     departures = drift.periods.departures()
     blocks: list[Block] = []
     if drift.watched.columns is not None:
-        blocks.append(_columns(drift, material))
-    blocks.append(_layers(drift, material))
+        blocks.append(_columns(drift, shapes, material))
+    blocks.append(_layers(shapes, material))
     if departures:
         blocks.append(_map(drift.periods, departures))
     blocks += _consequences(drift)
@@ -81,11 +81,11 @@ def _first(departures: tuple[Departure, ...]) -> Departure:
     return min(departures, key=lambda found: found.period)
 
 
-def _columns(drift: DriftEvidence, material: Material) -> Table:
+def _columns(drift: DriftEvidence, shapes: ShapeDrifts, material: Material) -> Table:
     """What each raw column did, the furthest outside first."""
     columns, before, now = drift.watched.columns, drift.card.raw, material.analysis.trace.raw
     assert columns is not None and before is not None and now is not None  # noqa: S101, PT018 - for the type checker
-    found = column_drift(drift.card, drift.watched, material.analysis.trace)
+    found = shapes.columns
     outside = columns.counts.outside
     moved = np.zeros(len(outside)) if found is None else found.wasserstein
     order = np.lexsort((np.arange(len(outside)), -moved, -outside))
@@ -116,9 +116,9 @@ def _columns(drift: DriftEvidence, material: Material) -> Table:
     )  # fmt: skip
 
 
-def _layers(drift: DriftEvidence, material: Material) -> Table:
+def _layers(shapes: ShapeDrifts, material: Material) -> Table:
     """The input nodes of every layer, most moved first."""
-    layers = layer_drift(material.analysis.trace, drift.card, drift.watched)
+    layers = shapes.layers
     places = [
         (-float(found.wasserstein[i]), depth, i)
         for depth, (found, layer) in enumerate(zip(layers, material.analysis.trace.layers, strict=True))
