@@ -83,7 +83,8 @@ def test_alarms(kind, change):
         shares = " / ".join(f"{count / (COLUMNS * ROUNDS):.1%}" for count in counts)
         print(f"| {n}: {shares}", end=" ", flush=True)
         if change == "no drift":
-            assert counts[0] <= (0.01 if KINDS[kind][0] < 0.99 else 0.02) * COLUMNS * ROUNDS  # 2 of 200, or 4
+            # the very slow ones are named in 1.4 % at most, of 2400 columns; of 200, chance makes up to 3 % of that
+            assert counts[0] <= (0.01 if KINDS[kind][0] < 0.99 else 0.03) * COLUMNS * ROUNDS
 
 
 def real(name):
