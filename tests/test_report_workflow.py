@@ -245,6 +245,8 @@ def test_the_drift_page_says_what_left_when_and_what_it_costs():
     found = blocks(page)
     assert found["drift-columns"].rows[0][0].text == "a"
     assert found["drift-columns"].rows[0][1] == "33 %"
+    columns = page.analysis.shapes.columns
+    assert found["drift-columns"].rows[0][-2] == f"{columns.before[0]:,.0f} | {columns.now[0]:,.0f}"
     when = found["PeriodMap"]
     assert when.names == ("a", "a (grid)")
     assert {round(share, 2) for share in when.shares[0][:20]} == {0.0}

@@ -88,6 +88,8 @@ def _columns(drift: DriftEvidence, shapes: ShapeDrifts, material: Material) -> T
     found = shapes.columns
     outside = columns.counts.outside
     moved = np.zeros(len(outside)) if found is None else found.wasserstein
+    # the numbers that the distributions are judged by, where they are
+    worth = (before.effective, columns.effective) if found is None else (found.before, found.now)
     order = np.lexsort((np.arange(len(outside)), -moved, -outside))
     rows: list[tuple[Cell, ...]] = [
         (
@@ -96,7 +98,7 @@ def _columns(drift: DriftEvidence, shapes: ShapeDrifts, material: Material) -> T
             _extent(before.nodes.low[i], before.nodes.high[i]),
             _extent(now.nodes.low[i], now.nodes.high[i]),
             *(() if found is None else _distances(found, i)),
-            f"{count(round(float(before.effective[i])))} | {count(round(float(columns.effective[i])))}",
+            f"{count(round(float(worth[0][i])))} | {count(round(float(worth[1][i])))}",
             "yes" if columns.read[i] else "no",
         )
         for i in map(int, order[:MAX_ROWS])
