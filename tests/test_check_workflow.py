@@ -152,7 +152,7 @@ def test_slow_series_outside_are_a_note_and_no_alarm():
     model = head(40, low=-6, high=6)
     before, now = series(rng, 300, phi=0.99), series(rng, 300, phi=0.99)
     found = check(model, now, card=card_of(model, before), progress=False)
-    assert [finding.severity for finding in found.findings] == ["note"]
+    assert {finding.severity for finding in found.findings} == {"note"}
     assert "as series so slow may by chance" in str(found)
     assert found.findings[0].evidence.endswith(" independent rows.")
     assert found.ok
@@ -322,3 +322,15 @@ def test_bad_input_says_what_to_do(tmp_path):
         check(model, table.assign(x2="text"), card=card, progress=False)
     with pytest.raises(DataError, match="x2"):
         check(model, table.assign(x2=np.nan), card=card, progress=False)
+
+
+def test_a_move_that_few_independent_rows_may_make_by_chance_is_a_note():
+    rng = np.random.default_rng(3)
+    model = head(2)
+    before, now = series(rng, 2000, phi=0.999, columns=2), series(rng, 2000, phi=0.999, columns=2)
+    now += 1.5 - now.mean(0) + before.mean(0)
+    found = check(model, now, card=card_of(model, before), progress=False)
+    shape = [finding for finding in found.findings if finding.code == "columns-shape"]
+    assert [finding.severity for finding in shape] == ["note"]
+    assert "2 columns of 2 moved, as so few independent rows may by chance" in shape[0].claim
+    assert found.ok

@@ -9,7 +9,7 @@ from kaninterp.core.range_card import RangeCard
 from kaninterp.core.trace import Trace
 from kaninterp.core.watch import Watched
 
-from .drift import ShapeDrift
+from .drift import SHIFT, ShapeDrift
 from .wording import counted, listed, number, percent, shown, signed
 
 __all__ = ["layer_shapes", "shape_findings"]
@@ -28,7 +28,7 @@ ADVICE = {
 
 
 def shape_findings(found: ShapeDrift | None, watched: Watched, *, told: frozenset[str]) -> tuple[Finding, ...]:
-    """Raw columns that the model reads whose distribution changed, by kind; what chance explains is a note.
+    """Raw columns that the model reads whose distribution changed, by kind; what chance may explain is a note.
 
     ``told`` are the columns that are named already.
     """
@@ -41,7 +41,9 @@ def shape_findings(found: ShapeDrift | None, watched: Watched, *, told: frozense
         sure = [i for i in which if found.sure[i]]
         open_ones = [i for i in which if not found.sure[i]]
         findings += [_columns(found, kind, some, sure=some is sure) for some in (sure, open_ones) if some]
-    return tuple(findings)
+    far = [i for i in _ordered(found) if not found.kind[i] and abs(found.shift[i]) >= SHIFT]
+    unproven = [i for i in far if read[i] and found.names[i] not in told]
+    return (*findings, *([_unproven(found, unproven)] if unproven else []))
 
 
 def layer_shapes(
@@ -78,6 +80,19 @@ def _columns(found: ShapeDrift, kind: str, which: list[int], *, sure: bool) -> F
         claim=f"{counted(which, 'column')} of {len(found.names)} {did}{doubt}: {names}.",
         evidence=f"{_numbers(found, which)}. {_worth(found, which[0])}.",
         advice=ADVICE[kind],
+        section="shape",
+    )
+
+
+def _unproven(found: ShapeDrift, which: list[int]) -> Finding:
+    names = listed(found.names[i] for i in which)
+    return Finding(
+        code="columns-shape",
+        severity="note",
+        claim=f"{counted(which, 'column')} of {len(found.names)} moved, as so few independent rows may by chance: "
+        f"{names}.",
+        evidence=f"{_numbers(found, which)}. {_worth(found, which[0])}.",
+        advice="No proof of a change: compare the loss on these rows with the loss before, or look at a longer period.",
         section="shape",
     )
 

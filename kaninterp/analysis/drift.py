@@ -49,6 +49,9 @@ STRAYS = 0.01
 """Share of the present rows outside the range of the reference up to which a column may be called cut."""
 
 
+ROUNDED = 1e-5
+"""Part of a column's range to which a card knows its quantiles (`kaninterp.measure.sketch`)."""
+
 ATOM = 1 / 32
 """Share of the rows at one value from which it is a bin of its own: half of what lies between two quantiles."""
 
@@ -183,7 +186,7 @@ def _layer(card: RangeCard, depth: int, then: SeenLayer, layer: LayerTrace, wort
 def _worth(before: Array, rows: int, now: Array, looked: int, seen: int) -> tuple[Array, Array]:
     """Independent rows on both sides, at the smaller worth of a row: a short series looks less slow than it is."""
     each = np.minimum(before / max(rows, 1), now / max(seen, 1))
-    return np.minimum(before, each * rows), np.minimum(each * seen, looked)
+    return np.minimum(before, each * rows), np.clip(each * seen, min(1, looked), looked)
 
 
 def _per(values: Array, std: Array) -> Array:
@@ -227,9 +230,12 @@ def _cut(raw: SeenColumns, columns: WatchedColumns) -> Array:
     assert raw.shapes is not None  # noqa: S101 - for the type checker
     points, below = raw.shapes.quantiles, raw.shapes.below
     before = below if raw.shapes.under is None else raw.shapes.under
-    low, high = columns.counts.low[:, None], columns.counts.high[:, None]
-    under = np.where(points < low, below, 0.0).max(1)
-    over = 1.0 - np.minimum(np.where(points >= high, below, 1.0), np.where(points > high, before, 1.0)).min(1)
+    size = np.where(np.ptp(points, axis=1) > 0, np.ptp(points, axis=1), np.abs(points[:, 0]))
+    # points are rounded, the present range is not: an atom at its end is no part that was cut off
+    low, high = columns.counts.low - ROUNDED * size, columns.counts.high + ROUNDED * size
+    under = np.where(points < low[:, None], below, 0.0).max(1)
+    beyond = points > high[:, None]
+    over = 1.0 - np.minimum(np.where(beyond, before, 1.0), np.where(points >= high[:, None], below, 1.0)).min(1)
     return np.where(columns.counts.outside > STRAYS, 0.0, np.maximum(under, over))
 
 

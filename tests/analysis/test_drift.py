@@ -208,6 +208,15 @@ def test_a_limit_that_came_down_by_a_trifle_is_a_cut():
     np.testing.assert_allclose(columns.cut, (x >= 0.5).mean(), atol=0.001)
 
 
+def test_an_atom_at_the_end_of_the_range_is_not_cut_off_by_rounding():
+    rng = np.random.default_rng(0)
+    x = np.where(rng.random((2000, 1)) < 0.7, 0.0, rng.exponential(size=(2000, 1)))
+    before, now = (part.astype(np.float32).astype(float) for part in np.split((x - x.mean()) / x.std() / 3, 2))
+    columns, _ = drift_of(before, now)
+    assert columns.kind == ("",)
+    assert columns.cut[0] < 0.05
+
+
 def test_a_card_that_does_not_tell_values_at_a_quantile_from_those_below_works_as_before():
     rng = np.random.default_rng(0)
     before = np.column_stack([np.full(400, 1 / 3), rng.normal(size=400)])
