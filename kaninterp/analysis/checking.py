@@ -155,11 +155,10 @@ def _told(raw: SeenColumns, columns: WatchedColumns, which: list[int]) -> str:
     counts, worst = columns.counts, which[0]
     shares = listed((f"{shown(raw.names[i])} {percent(float(counts.outside[i]))}" for i in which), LISTED)
     low, high = (number(float(side[worst])) for side in (raw.nodes.low, raw.nodes.high))
-    constants = listed(
-        (f"{shown(raw.names[i])} {word}" for i, word in ((i, _became(raw, columns, i)) for i in which) if word), LISTED
-    )
+    words = [(raw.names[i], _became(raw, columns, i)) for i in which]
+    constants = [f"{shown(name)} {word}" for name, word in words if word]
     return (
-        f"{shares}. {constants}{'. ' if constants else ''}"
+        f"{shares}. {f'{listed(constants, LISTED)}. ' if constants else ''}"
         f"{shown(raw.names[worst])} took {low} to {high} before and {number(float(counts.low[worst]))} to "
         f"{number(float(counts.high[worst]))} now, worth {number(float(raw.effective[worst]))} and "
         f"{number(float(columns.effective[worst]))} independent rows"
