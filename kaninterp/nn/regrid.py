@@ -115,6 +115,8 @@ def regrid(layer: KANLayer, lo: Tensor, hi: Tensor, *, grid: int) -> KANLayer:
     knots = _knots(old, first, last, grid, torch.finfo(layer.knots.dtype).eps)
     new = layer.refine(grid)
     new._move(knots.to(new.knots.dtype))
+    # what rounding made of both lattices: the fit makes up for it, so that functions are kept and not their knots
+    old, knots = _evaluated(layer), _evaluated(new)
     weight = layer.weight[:, :-1].double()
     for i in range(layer.in_features):
         coefficients = _fitted(layer, old[i : i + 1], knots[i : i + 1], weight[:, :, i])
@@ -123,6 +125,15 @@ def regrid(layer: KANLayer, lo: Tensor, hi: Tensor, *, grid: int) -> KANLayer:
     for parameter, source in zip(new.parameters(), layer.parameters(), strict=True):
         parameter.requires_grad_(source.requires_grad)
     return new
+
+
+def _evaluated(layer: KANLayer) -> Tensor:
+    """Knots (in, grid + 1) where the layer's arithmetic has them, in float64."""
+    if not layer.spec.uniform:
+        return layer.knots.double()
+    steps = torch.arange(layer.grid + 1, dtype=torch.float64, device=layer.knots.device)
+    where = layer.placement
+    return where.lo.double().unsqueeze(1) + steps / where.per_unit.double().unsqueeze(1)
 
 
 def _index(knots: Tensor, x: Tensor) -> Tensor:
