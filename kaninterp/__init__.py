@@ -22,6 +22,7 @@ _HOMES = {
     "Analysis": "kaninterp.analysis",
     "EdgeMask": "kaninterp.core",
     "Hybrid": "kaninterp.nn",
+    "KANAttribution": "kaninterp.measure",
     "KANHead": "kaninterp.nn",
     "KANLayer": "kaninterp.nn",
     "KANSelector": "kaninterp.estimators",
@@ -53,6 +54,7 @@ __all__ = [
     "Analysis",
     "EdgeMask",
     "Hybrid",
+    "KANAttribution",
     "KANHead",
     "KANLayer",
     "KANSelector",
@@ -86,7 +88,7 @@ if TYPE_CHECKING:
     from kaninterp.core import EdgeMask, KanInterpError, PrunePlan, Trace
     from kaninterp.data import windows
     from kaninterp.estimators import KANSelector
-    from kaninterp.measure import RangeMonitor, attribute, probe, range_card, trace
+    from kaninterp.measure import KANAttribution, RangeMonitor, attribute, probe, range_card, trace
     from kaninterp.nn import Hybrid, KANHead, KANLayer, load_head, save_head
     from kaninterp.pruning import PruneReport, prune
     from kaninterp.training import Sparsity, fit

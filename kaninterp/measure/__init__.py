@@ -5,6 +5,7 @@ from kaninterp.measure.attribution import attribute
 from kaninterp.measure.bootstrap import BlockBootstrap, block_length, block_of
 from kaninterp.measure.clipping import clip
 from kaninterp.measure.edges import ablate_edges
+from kaninterp.measure.kan_attribution import KANAttribution
 from kaninterp.measure.monitor import RangeMonitor
 from kaninterp.measure.periods import periods
 from kaninterp.measure.probe import probe
@@ -13,6 +14,7 @@ from kaninterp.measure.tracing import trace
 
 __all__ = [
     "BlockBootstrap",
+    "KANAttribution",
     "RangeMonitor",
     "ablate",
     "ablate_edges",

@@ -20,7 +20,7 @@ from kaninterp.measure.host import output_tensor, run
 from kaninterp.measure.losses import Loss, row_losses
 from kaninterp.nn import resolve_loss
 
-__all__ = ["Chunk", "Replay"]
+__all__ = ["Chunk", "Replay", "replaced"]
 
 CHUNK_ROWS = 1024
 """Rows of data that pass through the model at once, at most."""
@@ -121,7 +121,7 @@ class Replay:
         ModelError
             The KAN is fed its own outputs, so that they cannot be put in place.
         """
-        with _replaced(self.view, chunk.nodes[0], outputs):
+        with replaced(self.view, chunk.nodes[0], outputs):
             return output_tensor(called(self.model, chunk.batch))
 
     def _chunks(self, batch: Batch) -> Iterator[Chunk]:
@@ -172,7 +172,7 @@ class Replay:
 
 
 @contextmanager
-def _replaced(view: ModelView, inputs: Tensor, outputs: Tensor) -> Iterator[None]:
+def replaced(view: ModelView, inputs: Tensor, outputs: Tensor) -> Iterator[None]:
     """Let the KAN return given outputs, in calling order, as long as it is given the inputs they belong to."""
     start = 0
 
