@@ -54,7 +54,8 @@ class KANAttribution(Attribution):  # type: ignore[misc]
     -----
     ``NoiseTunnel(KANAttribution(model))``, ``captum.metrics.infidelity`` and ``sensitivity_max`` take it like any other
     method. Where inputs reach the output past the KAN as well (a skip connection), their effect past it is not
-    attributed: the convergence delta is that effect. Tensors of indices (for an embedding) get attributions of 0.
+    attributed: the convergence delta is that effect. Of indices the effects of what `nn.Embedding` gives for them are
+    taken, where it is asked for an input or a column of one.
 
     Examples
     --------
@@ -100,7 +101,8 @@ class KANAttribution(Attribution):  # type: ignore[misc]
         inputs : Tensor, tuple or dict of Tensor, each (n, ...)
             As the model's forward takes them.
         baselines : the same, or a number, optional
-            What "absent" means: of the same shapes, or one row for all; None: 0. Indices stay as they are.
+            What "absent" means: of the same shapes, or one row for all; None: 0. Indices stay as they are, with
+            effects of 0, unless there are indices to hold them against.
         target : int, tuple, Tensor or list, optional
             Which output, in captum's way; None: the model has one.
         additional_forward_args : tuple, optional
@@ -193,12 +195,13 @@ def _baselines(given: Any, values: tuple[Tensor, ...], keys: tuple[str, ...] | N
 
 
 def _baseline(given: Any, value: Tensor, place: int) -> Tensor:
-    if not value.is_floating_point():
-        return value
+    real = value.is_floating_point()
     if given is None or isinstance(given, (int, float)):
-        return torch.full_like(value, 0.0 if given is None else float(given))
-    if not isinstance(given, Tensor):
-        raise InputTypeError(f"baseline {place} is {type(given).__name__}; allowed: a tensor, a number or None")
+        return torch.full_like(value, 0.0 if given is None else float(given)) if real else value
+    if not isinstance(given, Tensor) or given.is_floating_point() != real:
+        what = str(given.dtype) if isinstance(given, Tensor) else type(given).__name__
+        kind = "a floating-point tensor" if real else f"a tensor of indices like the input ({value.dtype})"
+        raise InputTypeError(f"baseline {place} is {what}; allowed: {kind}, a number or None")
     one_row = (1, *value.shape[1:])
     if tuple(given.shape) not in {tuple(value.shape), one_row}:
         raise ShapeError(

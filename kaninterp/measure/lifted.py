@@ -13,6 +13,7 @@ from kaninterp.adapters import ModelView
 from kaninterp.core.errors import ModelError
 from kaninterp.data import Batch, called
 from kaninterp.measure.host import by_row, output_tensor, row_axis, run
+from kaninterp.measure.lookups import Lookup, given_lookups, lookups, place_of
 from kaninterp.measure.probe_replay import replaced
 from kaninterp.measure.rescale import carried_down
 
@@ -26,7 +27,7 @@ class Lift:
     Attributes
     ----------
     parts : tuple of Tensor
-        Effects in units of the output, each of the shape of its input; 0 for indices.
+        Effects in units of the output, each of the shape of its input; of indices those of their embeddings.
     units : Tensor, shape (n, steps, src)
         Effects of the inputs of the KAN.
     gap : Tensor, shape (n,)
@@ -88,7 +89,7 @@ def lifted(
     def value(batch: Batch) -> Tensor:
         return (by_row(run(model, view, batch)[1], batch.n_rows, axis) * slopes).flatten(1).sum(1)
 
-    return Lift(parts=_below(value, here, base, steps), units=units, gap=chosen(output) - chosen(output_base))
+    return Lift(parts=_below(model, value, here, base, steps), units=units, gap=chosen(output) - chosen(output_base))
 
 
 def _values(model: nn.Module, view: ModelView, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -96,20 +97,44 @@ def _values(model: nn.Module, view: ModelView, batch: Batch) -> tuple[Tensor, Te
     return output.detach(), head.detach()
 
 
-def _below(value: Callable[[Batch], Tensor], here: Batch, base: Batch, steps: int) -> tuple[Tensor, ...]:
-    """Integrated Gradients of a value of each row (Sundararajan, Taly & Yan 2017)."""
+def _below(
+    model: nn.Module, value: Callable[[Batch], Tensor], here: Batch, base: Batch, steps: int
+) -> tuple[Tensor, ...]:
+    """Integrated Gradients of a value of each row (Sundararajan, Taly & Yan 2017); of embeddings for indices."""
     floats = [i for i, x in enumerate(here.inputs) if x.is_floating_point()]
-    totals = [torch.zeros_like(x, dtype=torch.float32 if i not in floats else None) for i, x in enumerate(here.inputs)]
+    found, found_base = _looked_up(model, value, here), _looked_up(model, value, base)
+    starts = [*(base.inputs[i] for i in floats), *(values for _, values in found_base)]
+    ends = [*(here.inputs[i] for i in floats), *(values for _, values in found)]
+    totals = [torch.zeros_like(end) for end in ends]
     for part, weight in _points(steps):
+        points = [torch.lerp(start, end, part).requires_grad_() for start, end in zip(starts, ends, strict=True)]
         inputs = list(here.inputs)
-        for i in floats:
-            inputs[i] = torch.lerp(base.inputs[i], here.inputs[i], part).requires_grad_()
-        slopes = _gradients(
-            value(Batch(inputs=tuple(inputs), keys=here.keys, target=None)), [inputs[i] for i in floats]
-        )
-        for i, slope in zip(floats, slopes, strict=True):
-            totals[i] += weight * slope * (here.inputs[i] - base.inputs[i])
-    return tuple(totals)
+        for i, point in zip(floats, points, strict=False):
+            inputs[i] = point
+        with given_lookups(model, points[len(floats) :]):
+            slopes = _gradients(value(Batch(inputs=tuple(inputs), keys=here.keys, target=None)), points)
+        for total, slope, start, end in zip(totals, slopes, starts, ends, strict=True):
+            total.add_(weight * slope * (end - start))
+    return _by_input(here, dict(zip(floats, totals, strict=False)), found, totals[len(floats) :])
+
+
+def _by_input(
+    here: Batch, floats: dict[int, Tensor], found: Sequence[Lookup], looked_up: Sequence[Tensor]
+) -> tuple[Tensor, ...]:
+    """Effects in the shape of each input: those of embeddings at the indices they were looked up for."""
+    parts = [floats.get(i, torch.zeros(x.shape, device=x.device)) for i, x in enumerate(here.inputs)]
+    for (indices, _), effects in zip(found, looked_up, strict=True):
+        place = place_of(indices, here.inputs)
+        if place is not None:
+            number, column = place
+            parts[number][... if column is None else (..., column)] += effects.sum(-1)
+    return tuple(parts)
+
+
+def _looked_up(model: nn.Module, value: Callable[[Batch], Tensor], batch: Batch) -> list[Lookup]:
+    with torch.no_grad(), lookups(model) as found:
+        value(batch)
+    return found
 
 
 def _gradients(values: Tensor, sources: Sequence[Tensor]) -> Sequence[Tensor]:

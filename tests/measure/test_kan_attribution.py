@@ -145,6 +145,24 @@ def test_inputs_by_name_and_rows_in_parts():
     assert not by_place[1].any()
 
 
+def test_indices_have_the_effects_of_their_embeddings():
+    model = Named().eval()
+    values, codes = torch.randn(9, 2, generator=generator()), torch.arange(9) % 7
+    inputs, base = (values, codes), (torch.zeros(1, 2), torch.zeros(1, dtype=torch.long))
+    attribution = KANAttribution(model, keys=("values", "codes"))
+    parts, delta = attribution.attribute(inputs, base, return_convergence_delta=True)
+    assert parts[1].shape == codes.shape
+    assert delta.abs().max() < 1e-3
+    # the KAN has one layer and the two inputs meet nowhere: each effect is a difference of the model itself
+    with torch.no_grad():
+        alone = (model(values, codes) - model(values, torch.zeros_like(codes)))[:, 0]
+    torch.testing.assert_close(parts[1], alone, atol=1e-3, rtol=0)
+    assert float(parts[1][0]) == 0.0  # it is the baseline itself
+    for wrong in (torch.zeros(1), torch.zeros(1, 2, dtype=torch.long)):
+        with pytest.raises((InputTypeError, ShapeError), match="baseline 1"):
+            attribution.attribute(inputs, (None, wrong))
+
+
 def test_captum_takes_it_for_one_of_its_own():
     model = Recurrent()
     x = torch.randn(4, 5, 3, generator=generator())
