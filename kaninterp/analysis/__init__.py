@@ -8,6 +8,7 @@ from .drivers import Driver, column_effects, lag_profile, lag_words, node_driver
 from .findings import CHECKS, SECTIONS, find
 from .findings_edges import rank_agreement
 from .findings_inputs import column_shares
+from .flows import Flow, Path, flow, flows
 from .graph import to_graph, to_mask
 from .graph_files import from_json, read_graphml, to_json, write_graphml
 from .inputs import with_verdicts
@@ -63,6 +64,7 @@ __all__ = [
     "Count",
     "Driver",
     "EdgeRule",
+    "Flow",
     "Fraction",
     "Importance",
     "LayerRanges",
@@ -72,6 +74,7 @@ __all__ = [
     "Missing",
     "Need",
     "NodeRule",
+    "Path",
     "PruneRule",
     "Score",
     "ScoreRule",
@@ -86,6 +89,8 @@ __all__ = [
     "edge_codes",
     "edge_scores",
     "find",
+    "flow",
+    "flows",
     "from_json",
     "holm",
     "input_verdicts",
