@@ -18,6 +18,7 @@ from .missing import CODES, DRAWING_LIMIT, Missing, edge_codes, missing_nodes
 from .places import node_key, raw_columns
 from .plans import keep_all, plan_of
 from .ranges import layer_ranges
+from .rollups import roll_up
 from .rules import (
     BUDGET,
     DEFAULT_RULE,
@@ -117,6 +118,7 @@ __all__ = [
     "remainders",
     "remove_edges",
     "remove_nodes",
+    "roll_up",
     "rule_named",
     "score_named",
     "to_graph",
