@@ -95,8 +95,9 @@ def roll_up(
     found["share"] = np.divide(found["magnitude"], total, out=np.zeros(len(found)), where=total > 0)
     place = found["baseline"].map({name: b for b, name in enumerate(attribution.baselines)})
     order = found.assign(place=place, size=-found["share"] if keys != ("lag",) else found["lag"])
-    ordered: pd.DataFrame = found.loc[order.sort_values(["place", "size"], kind="stable").index]
-    return ordered.reset_index(drop=True)
+    rows = order.sort_values(["place", "size"], kind="stable").index
+    table: pd.DataFrame = found.loc[rows].reset_index(drop=True)
+    return table
 
 
 def _keys(by: str, groups: Mapping[str, Sequence[str]] | None) -> tuple[str, ...]:
