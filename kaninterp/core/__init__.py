@@ -20,6 +20,7 @@ from .evidence import EdgeAblation, Estimate, InputAblation, InputAttribution, P
 from .findings import Finding, Verdict
 from .mask import EdgeMask
 from .parts import PartTable
+from .passports import Effect, Passport, Passports
 from .periods import Departure, Periods
 from .plan import PrunePlan, Reason
 from .probe import PROBE_KINDS, Probe
@@ -38,6 +39,7 @@ __all__ = [
     "EdgeAblation",
     "EdgeMask",
     "EdgeTable",
+    "Effect",
     "Estimate",
     "Exit",
     "FileAccessError",
@@ -56,6 +58,8 @@ __all__ = [
     "NodeTable",
     "PartTable",
     "PartVerdict",
+    "Passport",
+    "Passports",
     "Periods",
     "PlanError",
     "Probe",

@@ -7,6 +7,7 @@ from kaninterp.measure.clipping import clip
 from kaninterp.measure.edges import ablate_edges
 from kaninterp.measure.kan_attribution import KANAttribution
 from kaninterp.measure.monitor import RangeMonitor
+from kaninterp.measure.passports import passports
 from kaninterp.measure.periods import periods
 from kaninterp.measure.probe import probe
 from kaninterp.measure.range_cards import range_card
@@ -22,6 +23,7 @@ __all__ = [
     "block_length",
     "block_of",
     "clip",
+    "passports",
     "periods",
     "probe",
     "range_card",

@@ -23,7 +23,7 @@ from kaninterp.measure.ablation import Rows, held_rows
 from kaninterp.measure.host import output_tensor, untouched, watched
 from kaninterp.measure.tracing import PROGRESS_DELAY, prepared
 
-__all__ = ["attribute"]
+__all__ = ["attribute", "node_lags"]
 
 DEFAULT_ROWS = 128
 """Rows explained, evenly spaced: means over them are what the report shows."""
@@ -88,7 +88,7 @@ def attribute(
         baselines = (_means(held), tuple(x[order] if x.is_floating_point() else x for x in held.batch.inputs))
         runs = [_integrated(host, baseline, steps, progress) for baseline in baselines]
         perturbation = _perturbed(host, baselines[0])
-        node_lags = _node_lags(model, view, held, progress)
+        lags_of_nodes = node_lags(model, view, held, progress)
     return InputAttribution(
         names=held.columns.names,
         rows=held.n,
@@ -97,7 +97,7 @@ def attribute(
         magnitude=np.stack([run[1] for run in runs]),
         residual=np.stack([run[2] for run in runs]),
         perturbation=perturbation,
-        node_lags=node_lags,
+        node_lags=lags_of_nodes,
     )
 
 
@@ -162,7 +162,7 @@ def _perturbed(host: _Host, baseline: Sequence[Tensor]) -> Array:
     return np.stack(rows)
 
 
-def _node_lags(model: nn.Module, view: ModelView, held: Rows, progress: bool) -> tuple[Array, ...]:
+def node_lags(model: nn.Module, view: ModelView, held: Rows, progress: bool) -> tuple[Array, ...]:
     """Mean |gradient x deviation from the column's mean| of every node of the KAN: one (n_l, T, F) per layer."""
     few = held.batch.rows(slice(None, None, max(1, held.n // NODE_ROWS)))
     inputs = tuple(x.detach().clone().requires_grad_(x.is_floating_point()) for x in few.inputs)
