@@ -20,20 +20,22 @@ STRAIGHT = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Effect:
-    """What one column at one time lag does to a node, the others at their usual values.
+    """What one column, at one time lag or over all of them, does to a node, the others at their usual values.
 
     Attributes
     ----------
     name : str
         The column.
     column, lag : int
-        Its index, and how many steps back; 0 = the last step.
+        Its index, and how many steps back it weighs most; 0 = the last step.
+    weights : ndarray, shape (lags,)
+        Of each lag, lag 0 first, absolute values summing to 1: the effect is one of their weighted sum.
     share : float
         What the description loses on held-out rows without it, in shares of the node's variance.
     direction : float
         Correlation of the effect with the column, -1 to 1: near 0 for one that rises and falls.
     grid, curve : ndarray, shape (P,)
-        Values of the column, within what was seen, and the effect there, in units of the node; mean 0 over the data.
+        Values of that sum, within what was seen, and the effect there, in units of the node; mean 0 over the data.
     counts : ndarray, shape (P - 1,)
         Share of rows between two neighbours of ``grid``: the support of the curve.
     """
@@ -41,6 +43,7 @@ class Effect:
     name: str
     column: int
     lag: int
+    weights: Array
     share: float
     direction: float
     grid: Array
@@ -48,9 +51,21 @@ class Effect:
     counts: Array
 
     def __post_init__(self) -> None:
-        for name in ("grid", "curve"):
+        for name in ("weights", "grid", "curve"):
             object.__setattr__(self, name, floats(getattr(self, name), (None,), f"Effect.{name}"))
         object.__setattr__(self, "counts", floats(self.counts, (len(self.grid) - 1,), "Effect.counts"))
+
+    @property
+    def single(self) -> bool:
+        """Whether one lag has all the weight."""
+        return int((self.weights != 0).sum()) == 1
+
+    @property
+    def when(self) -> str:
+        """The lag in words; "" for the last step and for tables."""
+        if self.single:
+            return f"lag {self.lag}" if self.lag else ""
+        return f"lags 0 to {len(self.weights) - 1}, most at {self.lag}"
 
     @property
     def way(self) -> str:
@@ -109,7 +124,7 @@ class Passport:
             why = "no numeric column that varies" if self.spread > 0 else "constant on these data"
             return f"{self.name}: {why}"
         parts = ", ".join(
-            f"{effect.name}{f' (lag {effect.lag})' if effect.lag else ''} {effect.way}" for effect in self.effects
+            f"{effect.name}{f' ({effect.when})' if effect.when else ''} {effect.way}" for effect in self.effects
         )
         if not self.described:
             return (

@@ -10,6 +10,7 @@ import numpy as np
 
 from kaninterp.core.frozen import Array, IntArray
 from kaninterp.measure.ablation import Rows
+from kaninterp.measure.profiles import Driver, Profiles
 from kaninterp.measure.smooth import PRODUCTS, RIDGE, Smooth
 
 __all__ = ["MOST", "Cells", "Description", "candidates"]
@@ -17,8 +18,11 @@ __all__ = ["MOST", "Cells", "Description", "candidates"]
 MOST = 3
 """Inputs of a description."""
 
-CANDIDATES = 8
+CANDIDATES = 6
 """Cells that are tried for each node: those of the largest gradients, and of the largest correlations."""
+
+PROFILES = 4
+"""Columns over all their lags that are tried too."""
 
 WORTH = 0.005
 """R2 that one more input, or products of two, must add on the rows to choose by."""
@@ -30,52 +34,50 @@ class Cells:
 
     Attributes
     ----------
-    x : ndarray, shape (rows, lags x columns)
+    x : ndarray, shape (rows, lags, columns)
         Lag 0 first.
     names : tuple of str
         Columns.
-    steps : int
-        Lags.
     parts : tuple of ndarray of int
         Rows to fit on, later rows to choose by, and the last ones to judge by; windows of two parts share no step.
     """
 
     x: Array
     names: tuple[str, ...]
-    steps: int
     parts: tuple[IntArray, IntArray, IntArray]
 
     @classmethod
     def of(cls, held: Rows) -> Cells:
         """Cells of held rows: half to fit on, a quarter to choose by, a quarter to judge by."""
         values = held.columns.values(held.batch).flip(1).double().cpu().numpy()  # lag 0 first
-        n, steps, columns = values.shape
+        n, steps, _ = values.shape
         gap = int(np.ceil((steps - 1) / held.spacing))
         middle, late = n // 2, 3 * n // 4
         rows = np.arange(n, dtype=np.int64)
         parts = rows[: middle - gap], rows[middle : late - gap], rows[late:]
-        return cls(x=values.reshape(n, steps * columns), names=held.columns.names, steps=steps, parts=parts)
+        return cls(x=values, names=held.columns.names, parts=parts)
 
-    def place(self, k: int) -> tuple[int, int]:
-        """Column and lag of a cell."""
-        return k % len(self.names), k // len(self.names)
-
-    def called(self, k: int) -> str:
-        """Name of a cell in a formula."""
-        column, lag = self.place(k)
-        return self.names[column] if self.steps == 1 else f"{self.names[column]}[{lag}]"
+    def called(self, driver: Driver) -> str:
+        """Name of a driver in a formula."""
+        name, lags = self.names[driver.column], self.x.shape[1]
+        if lags == 1:
+            return name
+        return f"{name}[{driver.lag}]" if driver.single else f"{name}[0…{lags - 1}]"
 
 
-def candidates(cells: Cells, y: Array, effects: Array) -> list[int]:
-    """Cells worth a try: half by gradient, half by correlation with the node, on the rows to fit on."""
+def candidates(cells: Cells, profiles: Profiles, y: Array, effects: Array) -> list[Driver]:
+    """Drivers worth a try: columns over all lags, then single cells, half by gradient and half by correlation."""
     rows = cells.parts[0]
-    z = cells.x[rows] - cells.x[rows].mean(0)
+    lags, columns = cells.x.shape[1:]
+    flat = cells.x[rows].reshape(len(rows), -1)
+    z = flat - flat.mean(0)
     spread = z.std(0)
     r = np.divide(np.abs(z.T @ (y[rows] - y[rows].mean())), spread, out=np.zeros(len(spread)), where=spread > 0)
     by_gradient = np.argsort(-effects.ravel(), kind="stable")
     order = [int(k) for pair in zip(by_gradient, np.argsort(-r, kind="stable"), strict=True) for k in pair]
-    alive = [k for k in dict.fromkeys(order) if spread[k] > 0]
-    return alive[:CANDIDATES]
+    alive = [k for k in dict.fromkeys(order) if spread[k] > 0][:CANDIDATES]
+    one = np.eye(lags)
+    return [Driver(column=k % columns, weights=one[k // columns]) for k in alive] + profiles.of(y, PROFILES)
 
 
 class Description:

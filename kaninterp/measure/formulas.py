@@ -15,7 +15,7 @@ LOSS = 0.02
 NEEDLESS = 0.003
 """R2 by which a term must better the formula to stay in it."""
 
-MOST_TERMS = 5
+MOST_TERMS = 3
 """Terms beside the constant; a longer formula is none to be read."""
 
 

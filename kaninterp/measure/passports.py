@@ -19,6 +19,7 @@ from kaninterp.measure.attribution import node_lags
 from kaninterp.measure.describing import Cells, Description, candidates
 from kaninterp.measure.formulas import short_formula
 from kaninterp.measure.host import by_row, row_axis, run, untouched
+from kaninterp.measure.profiles import Driver, Profiles
 from kaninterp.measure.tracing import PROGRESS_DELAY, prepared
 
 __all__ = ["passports"]
@@ -36,7 +37,7 @@ POINTS = 33
 """Points of a curve."""
 
 
-_Chosen = tuple[list[int], tuple[tuple[int, int], ...], list[int]]
+_Chosen = tuple[list[int], tuple[tuple[int, int], ...]]
 
 
 def passports(
@@ -51,8 +52,9 @@ def passports(
 ) -> Passports:
     """Describe every node of the KAN, and every unit it reads, by columns and lags of the data.
 
-    Smooth functions of at most `MOST` columns at their lags are fitted to the node's values, products of two where they
-    help; what they are worth is said on later rows that neither the fit nor the choice has seen.
+    Smooth functions of at most `MOST` columns, each at one lag or with weights over all lags, are fitted to the node's
+    values, products of two where they help; what they are worth is said on later rows that neither the fit nor the
+    choice has seen.
 
     Parameters
     ----------
@@ -92,11 +94,13 @@ def passports(
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
             effects = node_lags(model, view, held, progress)
     cells = Cells.of(held)
+    profiles = Profiles(cells.x, *cells.parts[:2])
     found = []
     every = [(layer, i) for layer, values in enumerate(nodes) for i in range(values.shape[1])]
     for layer, i in tqdm(every, desc="passports", delay=PROGRESS_DELAY, leave=False, disable=not progress):
         y = nodes[layer][:, i]
-        found.append(_passport((layer, i, _name(view, cells, layer, i)), cells, y, effects[layer][i]))
+        drivers = candidates(cells, profiles, y, effects[layer][i]) if _varies(y) else []
+        found.append(_passport((layer, i, _name(view, cells, layer, i)), cells, y, drivers))
     return Passports(rows=len(cells.parts[0]), held_out=len(cells.parts[2]), nodes=tuple(found))
 
 
@@ -112,37 +116,38 @@ def _nodes(model: nn.Module, view: ModelView, held: Rows) -> list[Array]:
     return [values.double().cpu().numpy() for values in view.activations(torch.cat(heads))]
 
 
-def _passport(place: tuple[int, int, str], cells: Cells, y: Array, effects: Array) -> Passport:
+def _varies(y: Array) -> bool:
+    return float(y.std()) > ROUNDING * float(np.abs(y).max())
+
+
+def _passport(place: tuple[int, int, str], cells: Cells, y: Array, drivers: list[Driver]) -> Passport:
     layer, index, name = place
-    fit, _, judge = cells.parts
-    size = float(y.std())
-    varies = size > ROUNDING * float(np.abs(y).max())
-    tried = candidates(cells, y / size, effects) if varies else []
-    if not tried:
+    size = float(y.std()) if _varies(y) else 0.0
+    if not drivers:
         return Passport(
-            layer=layer, index=index, name=name, spread=size if varies else 0.0, effects=(), r2=0.0, additive=0.0,
-            formula="", formula_r2=float("nan"),
+            layer=layer, index=index, name=name, spread=size, effects=(), r2=0.0, additive=0.0, formula="",
+            formula_r2=float("nan"),
         )  # fmt: skip
-    x = cells.x[:, tried]
+    fit, _, judge = cells.parts
+    x = np.stack([driver.values(cells.x) for driver in drivers], axis=1)
     trial = Description(x, y / size, cells.parts)
     columns = trial.chosen()
     pairs = trial.pairs(columns)
     additive, r2 = trial.judged(columns), trial.judged(columns, pairs)
-    called = [cells.called(tried[c]) for c in columns]
     formula, formula_r2 = "", float("nan")
     if r2 >= DESCRIBED:
+        called = [cells.called(drivers[c]) for c in columns]
         fit_on, judge_by = ((x[part][:, columns], y[part]) for part in (fit, judge))
         formula, formula_r2 = short_formula(called, fit_on, judge_by, r2)
-    found = [_effect(trial, (columns, pairs, tried), c, cells, size) for c in columns]
+    found = [_effect(trial, (columns, pairs), c, (cells.names, drivers[c]), size) for c in columns]
     return Passport(
         layer=layer, index=index, name=name, spread=size, effects=tuple(sorted(found, key=lambda e: -e.share)), r2=r2,
         additive=min(additive, r2), formula=formula, formula_r2=formula_r2,
     )  # fmt: skip
 
 
-def _effect(trial: Description, which: _Chosen, c: int, cells: Cells, size: float) -> Effect:
-    columns, pairs, tried = which
-    column, lag = cells.place(tried[c])
+def _effect(trial: Description, chosen: _Chosen, c: int, what: tuple[tuple[str, ...], Driver], size: float) -> Effect:
+    (columns, pairs), (names, driver) = chosen, what
     x = trial.x[trial.parts[0], c]
     grid = np.linspace(x.min(), x.max(), POINTS)
     there = trial.curve(columns, pairs, c, x)
@@ -151,7 +156,8 @@ def _effect(trial: Description, which: _Chosen, c: int, cells: Cells, size: floa
     others = [other for other in columns if other != c]
     without = trial.judged(others, [pair for pair in pairs if c not in pair])
     return Effect(
-        name=cells.names[column], column=column, lag=lag, share=max(0.0, trial.judged(columns, pairs) - without),
+        name=names[driver.column], column=driver.column, lag=driver.lag, weights=driver.weights,
+        share=max(0.0, trial.judged(columns, pairs) - without),
         direction=float(np.clip(direction, -1, 1)), grid=grid, curve=size * trial.curve(columns, pairs, c, grid),
         counts=np.histogram(x, grid)[0] / len(x),
     )  # fmt: skip
@@ -164,4 +170,4 @@ def _name(view: ModelView, cells: Cells, layer: int, index: int) -> str:
         return view.output_names[index] if view.output_names else f"y{original}"
     if layer:
         return f"node {layer}.{original}"
-    return cells.names[original] if view.path == "" and cells.steps == 1 else f"unit {original}"
+    return cells.names[original] if view.path == "" and cells.x.shape[1] == 1 else f"unit {original}"
