@@ -367,3 +367,21 @@ def test_weights_that_give_numbers_without_room_are_named_by_node():
         head.kan_layers[0].weight[1, -1] = 1e200
     with pytest.raises(ModelError, match=r"input node 1 of KAN layer 2 .* reaches .*e\+19"):
         ki.trace(head, torch.ones(10, 1, dtype=torch.float64), progress=False)
+
+
+def test_nodes_are_described_in_columns_or_it_is_said_why_not():
+    then, _ = drifted()
+    head = ki.KANHead(2, 1, (2,), domain=(-1.05, 1.05), generator=torch.Generator().manual_seed(0))
+    ki.fit(head, then, target="y", epochs=20, lr=2e-2, domain_updates=0.0, seed=0, progress=False)
+    page = ki.report(head, then, target="y", progress=False)
+    table = next(t for t in page.document.section("network").blocks[-1].companions if t.id == "passports")
+    assert [row[0].text for row in table.rows][0] == page.analysis.trace.output_names[0]
+    assert len(table.rows) == 3  # the output and the hidden nodes, not the columns themselves
+    assert "a rising" in table.rows[0][2]
+    assert "b rising" in table.rows[0][2]
+    assert "About" in table.rows[0][2]
+    few = ki.report(head, then[:150], target="y", progress=False)
+    assert any(
+        "Nodes were not described: 150 rows" in getattr(block, "text", "")
+        for block in few.document.section("network").blocks
+    )

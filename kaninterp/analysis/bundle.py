@@ -8,6 +8,7 @@ from kaninterp.core.drift import DriftEvidence
 from kaninterp.core.evidence import EdgeAblation, InputAblation, InputAttribution, SurvivalCurve
 from kaninterp.core.findings import Finding, Verdict
 from kaninterp.core.frozen import Array, BoolArray
+from kaninterp.core.passports import Passports
 from kaninterp.core.plan import PrunePlan
 from kaninterp.core.trace import Trace
 
@@ -139,6 +140,8 @@ class Analysis:
         What everything below was computed from.
     ablation, attribution, curve, edge_ablation
         Evidence on raw inputs and edges; None where it was not measured.
+    passports : Passports or None
+        Nodes described by the user's columns.
     drift : DriftEvidence or None
         The data against those from before.
     shapes : ShapeDrifts or None
@@ -158,6 +161,7 @@ class Analysis:
     attribution: InputAttribution | None
     curve: SurvivalCurve | None
     edge_ablation: EdgeAblation | None
+    passports: Passports | None
     drift: DriftEvidence | None
     shapes: ShapeDrifts | None
     scores: tuple[LayerScores, ...]

@@ -8,6 +8,7 @@ from kaninterp.core.drift import DriftEvidence
 from kaninterp.core.errors import DataError, InputTypeError, PlanError, ShapeError
 from kaninterp.core.evidence import EdgeAblation, InputAblation, InputAttribution, SurvivalCurve
 from kaninterp.core.findings import Verdict
+from kaninterp.core.passports import Passports
 from kaninterp.core.plan import PrunePlan
 from kaninterp.core.range_card import RangeCard
 from kaninterp.core.trace import Trace
@@ -33,6 +34,7 @@ def analyze(
     attribution: InputAttribution | None = None,
     curve: SurvivalCurve | None = None,
     edge_ablation: EdgeAblation | None = None,
+    passports: Passports | None = None,
     reference: Trace | RangeCard | None = None,
     drift: DriftEvidence | None = None,
     rule: PruneRule | None = None,
@@ -43,7 +45,7 @@ def analyze(
     ----------
     trace : Trace
         Measured by `kaninterp.trace`.
-    ablation, attribution, curve, edge_ablation : optional
+    ablation, attribution, curve, edge_ablation, passports : optional
         Evidence measured by `kaninterp.measure` on the same model and columns. Without an ablation the
         inputs of a plain KAN are judged by scores and those of a hybrid are left open.
     reference : Trace or RangeCard, optional
@@ -70,6 +72,7 @@ def analyze(
         A rule of your own leaves nothing of the head.
     """
     _check(trace, ablation, attribution, curve, edge_ablation)
+    _check_nodes(trace, passports)
     ranges = layer_ranges(trace, reference if drift is None else drift.card)
     scores = layer_scores(trace)
     verdicts = input_verdicts(trace, scores, ablation=ablation, curve=curve)
@@ -80,6 +83,7 @@ def analyze(
         attribution=attribution,
         curve=curve,
         edge_ablation=edge_ablation,
+        passports=passports,
         drift=drift,
         shapes=None if drift is None else shape_drifts(trace, drift.card, drift.watched),
         scores=scores,
@@ -104,6 +108,12 @@ def _plan(
         return with_verdicts(plan, trace, scores, verdicts)
     except PlanError:  # the rule kept only what hangs on dropped columns: the loss goes before scores
         return with_verdicts(keep_all(trace), trace, scores, verdicts)
+
+
+def _check_nodes(trace: Trace, passports: Passports | None) -> None:
+    widths = trace.card.widths
+    if passports is not None and any(p.layer >= len(widths) or p.index >= widths[p.layer] for p in passports.nodes):
+        raise ShapeError(f"passports: of nodes that a KAN of widths {widths} does not have; use the same model")
 
 
 def _check(

@@ -145,11 +145,14 @@ class Passports:
         Rows the descriptions were fitted on, and the later ones they were judged by.
     nodes : tuple of Passport
         Layer by layer.
+    remark : str
+        Why there are none; "" else.
     """
 
     rows: int
     held_out: int
     nodes: tuple[Passport, ...]
+    remark: str = ""
 
     def of(self, layer: int, index: int) -> Passport | None:
         """The passport of a node; None if it has none."""

@@ -17,11 +17,11 @@ from tqdm import tqdm
 
 from kaninterp.adapters import as_view
 from kaninterp.analysis import Analysis, analyze, answers
-from kaninterp.core import ModelError, PruneCost, RangeCard, Trace
+from kaninterp.core import ModelError, Passports, PruneCost, RangeCard, Trace
 from kaninterp.core.drift import DriftEvidence
-from kaninterp.core.errors import InputTypeError
+from kaninterp.core.errors import DataError, InputTypeError
 from kaninterp.data import Batches, check_seed, row_labels
-from kaninterp.measure import ablate, ablate_edges, attribute, range_card, trace
+from kaninterp.measure import ablate, ablate_edges, attribute, passports, range_card, trace
 from kaninterp.measure.host import Columns
 from kaninterp.measure.tracing import card_of, prepared
 from kaninterp.measure.watching import watch
@@ -31,7 +31,7 @@ from kaninterp.workflows.drifting import columns_read, drift_evidence
 
 __all__ = ["prune_page", "report"]
 
-STEPS = ("reference", "trace", "inputs", "lags", "edges", "conclusions", "price of the plan")
+STEPS = ("reference", "trace", "inputs", "lags", "nodes", "edges", "conclusions", "price of the plan")
 UNDO = """kaninterp.workflows.prune_page(run, held_out)
 run = run.undo()  # the last step back; run.model is the model before it"""
 PRINTED_VERSIONS = ("kaninterp", "torch", "captum", "numpy")
@@ -255,16 +255,29 @@ def _drift(asked: _Asked, reference: Any, target: Any, labels: Any) -> tuple[Tra
 
 def _concluded(asked: _Asked, current: Trace, drift: DriftEvidence | None, bar: Any) -> Analysis:
     model, batches, path, seed = asked.model, asked.batches, asked.path, asked.seed
-    ablation = curve = attribution = edges = None
+    ablation = curve = attribution = edges = described = None
     if Columns.readable(batches.first):
         _step(bar, "inputs")
         ablation, curve = ablate(model, batches, loss=asked.loss, path=path, seed=seed, progress=False)
         _step(bar, "lags")
         attribution = attribute(model, batches, path=path, seed=seed, progress=False)
+        _step(bar, "nodes")
+        described = _described(asked)
         _step(bar, "edges")
         edges = ablate_edges(model, batches, loss=asked.loss, path=path)
     _step(bar, "conclusions")
-    return analyze(current, ablation=ablation, attribution=attribution, curve=curve, edge_ablation=edges, drift=drift)
+    return analyze(
+        current, ablation=ablation, attribution=attribution, curve=curve, edge_ablation=edges, passports=described,
+        drift=drift,
+    )  # fmt: skip
+
+
+def _described(asked: _Asked) -> Passports:
+    """Passports of the nodes; none, with the reason, where rows are too few or cannot be told apart."""
+    try:
+        return passports(asked.model, asked.batches, path=asked.path, progress=False)
+    except (DataError, ModelError) as error:
+        return Passports(rows=0, held_out=0, nodes=(), remark=str(error))
 
 
 def _price(asked: _Asked, analysis: Analysis) -> tuple[PruneCost | None, tuple[tuple[str, str], ...]]:

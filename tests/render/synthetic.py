@@ -89,6 +89,7 @@ def synthetic(
     )
     ablation = _ablation(names, widths, rng, loss) if names is not None and measured else None
     return Analysis(
+        passports=None,
         trace=trace,
         ablation=ablation,
         attribution=_attribution(names, lags, widths, ablation, rng) if ablation and names else None,
