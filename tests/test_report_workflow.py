@@ -375,7 +375,7 @@ def test_nodes_are_described_in_columns_or_it_is_said_why_not():
     ki.fit(head, then, target="y", epochs=20, lr=2e-2, domain_updates=0.0, seed=0, progress=False)
     page = ki.report(head, then, target="y", progress=False)
     table = next(t for t in page.document.section("network").blocks[-1].companions if t.id == "passports")
-    assert [row[0].text for row in table.rows][0] == page.analysis.trace.output_names[0]
+    assert table.rows[0][0].text == page.analysis.trace.output_names[0]
     assert len(table.rows) == 3  # the output and the hidden nodes, not the columns themselves
     assert "a rising" in table.rows[0][2]
     assert "b rising" in table.rows[0][2]

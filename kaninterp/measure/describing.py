@@ -54,7 +54,7 @@ class Cells:
         gap = int(np.ceil((steps - 1) / held.spacing))
         middle, late = n // 2, 3 * n // 4
         rows = np.arange(n, dtype=np.int64)
-        parts = rows[: middle - gap], rows[middle : late - gap], rows[late:]
+        parts = rows[: max(middle - gap, 0)], rows[middle : max(late - gap, middle)], rows[late:]
         return cls(x=values, names=held.columns.names, parts=parts)
 
     def called(self, driver: Driver) -> str:

@@ -30,6 +30,9 @@ DEFAULT_ROWS = 4000
 LEAST_ROWS = 200
 """Fewer rows describe nothing for sure."""
 
+LEAST_PART = 40
+"""Rows of each part at least."""
+
 ROUNDING = 1e-6
 """Spread of a node, against its largest value, below which it is constant."""
 
@@ -71,7 +74,7 @@ def passports(
     Raises
     ------
     DataError
-        Fewer than `LEAST_ROWS` rows.
+        Fewer than `LEAST_ROWS` rows, or windows so long that less than `LEAST_PART` are left in a part.
     ModelError
         The inputs are neither tables nor sequences; rows of the KAN cannot be told apart.
 
@@ -89,11 +92,17 @@ def passports(
     held = held_rows(prepared(model, data, target=target, feature_names=feature_names), rows)
     if held.n < LEAST_ROWS:
         raise DataError(f"{held.n} rows; a description needs {LEAST_ROWS} to be fitted, chosen and judged on")
+    cells = Cells.of(held)
+    if min(map(len, cells.parts)) < LEAST_PART:
+        steps = cells.x.shape[1]
+        raise DataError(
+            f"{held.n} rows of {steps} steps; parts that share no step would have {min(map(len, cells.parts))} rows, a "
+            f"description needs {LEAST_PART} in each. Give more rows"
+        )
     with untouched(model):
         nodes = _nodes(model, view, held)
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
             effects = node_lags(model, view, held, progress)
-    cells = Cells.of(held)
     profiles = Profiles(cells.x, *cells.parts[:2])
     found = []
     every = [(layer, i) for layer, values in enumerate(nodes) for i in range(values.shape[1])]

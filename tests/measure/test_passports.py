@@ -126,6 +126,9 @@ def test_a_plain_kan_reads_columns_by_name():
 def test_too_few_rows_are_refused():
     with pytest.raises(DataError, match="199 rows; a description needs 200"):
         passports(Known(), windows(199), progress=False)
+    long = torch.randn(400, 90, 10, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(DataError, match="400 rows of 90 steps; parts that share no step would have 11 rows"):
+        passports(Known(), long, progress=False)
 
 
 def test_nodes_that_only_indices_move_say_so():
