@@ -10,6 +10,7 @@ from torch import nn
 
 import kaninterp as ki
 from kaninterp.core.errors import DataError, InputTypeError, ModelError, StateError
+from kaninterp.nn.moving import MovingDomain
 
 ROWS = 600
 
@@ -208,3 +209,15 @@ def test_bad_input_says_what_to_do():
         ki.would_bend(nn.Linear(1, 1), (x, x), progress=False)
     with pytest.raises(DataError):
         ki.would_bend(head, (x[:2], x[:2]), progress=False)
+
+
+def test_grids_that_move_by_themselves_stay_in_a_trial(monkeypatch):
+    """Else the copy with the old grid would get a new one, and both trials would be of the same."""
+    x = rows(1.0, 0)
+    head = trained(x, x, domain=(-8.0, 8.0), moving_domain=True)
+    looks = []
+    monkeypatch.setattr(MovingDomain, "see", lambda *_: looks.append(1))
+    trial = ki.would_bend(head, (x, x), epochs=2, seed=0, progress=False)
+    assert not looks
+    trial.apply().train()(x)
+    assert looks

@@ -6,7 +6,9 @@ The idea is AdaptKAN's (arXiv 2511.08570): a histogram of every input of a layer
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +20,7 @@ from kaninterp.nn.room import PACES, next_pace, resizes, wanted_moves, whole_cel
 if TYPE_CHECKING:
     from kaninterp.nn.layer import KANLayer
 
-__all__ = ["MovingDomain"]
+__all__ = ["MovingDomain", "still"]
 
 EVERY = 4
 """Training passes per look."""
@@ -171,6 +173,31 @@ class MovingDomain:
         self.shares[inputs] = rebinned(self.shares[inputs], ends, layer.grid)
         self._ends = layer.domain
         self.moves += 1
+
+
+@contextmanager
+def still(model: nn.Module) -> Iterator[None]:
+    """Hold every domain of a model where it is; they follow their inputs again afterwards.
+
+    Examples
+    --------
+    >>> from kaninterp.nn.layer import KANLayer
+    >>> layer = KANLayer(1, 1, domain=(0.0, 1.0), moving_domain=True)
+    >>> with still(layer):
+    ...     for _ in range(20):
+    ...         _ = layer(torch.rand(50, 1) + 3), layer.weight.data.mul_(1)
+    >>> layer.domain[:, 0].tolist()
+    [0.0, 1.0]
+    """
+    layers: list[Any] = [module for module in model.modules() if getattr(module, "_mover", None) is not None]
+    movers = [layer._mover for layer in layers]
+    for layer in layers:
+        layer._mover = None
+    try:
+        yield
+    finally:
+        for layer, mover in zip(layers, movers, strict=True):
+            layer._mover = mover
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

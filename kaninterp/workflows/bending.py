@@ -25,6 +25,7 @@ from kaninterp.measure.host import outputs, untouched
 from kaninterp.measure.losses import row_losses
 from kaninterp.measure.straightened import Place, straightened
 from kaninterp.nn import KANHead
+from kaninterp.nn.moving import still
 from kaninterp.nn.regrid import regrid, wanted_grid
 from kaninterp.pruning.held_out import Parts, parts_of
 from kaninterp.training import fit
@@ -173,7 +174,8 @@ def _trained(model: nn.Module, parts: Parts, *, backbone: bool, path: str | None
     if not backbone:
         model.requires_grad_(False)
         head.module.requires_grad_(True)
-    fit(model, parts.train, domain_updates=0.0, **options)
+    with still(model):
+        fit(model, parts.train, domain_updates=0.0, **options)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(flags[name])
     if not backbone:
