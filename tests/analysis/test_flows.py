@@ -4,11 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kaninterp.analysis import flow, flows
-from kaninterp.analysis.attribution import variance_share
+from kaninterp.analysis.attribution import live_std, variance_share
 from kaninterp.core.errors import InputError
 from tests.traces import Net, random_inputs, random_net, zero
 
@@ -18,8 +18,11 @@ from tests.traces import Net, random_inputs, random_net, zero
 def test_flows_sum_to_one_and_paths_to_their_flow(widths, seed):
     net = random_net(widths, seed)
     trace = net.trace(random_inputs(widths[0], seed=seed))
+    # of nodes that hardly vary beside their size, rounding has a part
+    sizes = (np.abs(layer.edges.mean).max(1) for layer in trace.layers)
+    assume(all((spread > 1e-3 * size).all() for spread, size in zip(live_std(trace), sizes, strict=True)))
     total, remainder = flows(trace)
-    assert np.abs(remainder).max() < 1e-6
+    np.testing.assert_allclose(remainder, 0, atol=1e-6)
     np.testing.assert_allclose(total.sum(1), 1, atol=1e-6)
     shares = variance_share(trace)
     found = flow(trace, 0, 0, most=3)
