@@ -31,6 +31,7 @@ __all__ = [
     "SCORES",
     "Score",
     "aggregate",
+    "carried_back",
     "edge_scores",
     "function_norm",
     "kan2",
@@ -122,7 +123,7 @@ def kan2(trace: Trace) -> tuple[Array, ...]:
     gains = tuple(
         _ratio(weights, spread[:, None]) for weights, spread in zip(strength(trace), live_std(trace), strict=True)
     )
-    return _backward(gains, len(trace.output_names))
+    return carried_back(gains, len(trace.output_names))
 
 
 def path_share(trace: Trace) -> tuple[Array, ...]:
@@ -130,7 +131,7 @@ def path_share(trace: Trace) -> tuple[Array, ...]:
 
     Sums to 1 over the edges of each layer, for every output that varies (see `remainders`).
     """
-    return _backward(variance_share(trace), len(trace.output_names))
+    return carried_back(variance_share(trace), len(trace.output_names))
 
 
 def live_std(trace: Trace) -> tuple[Array, ...]:
@@ -260,7 +261,7 @@ def _ratio(above: Array, below: Array) -> Array:
     return np.divide(above, below, out=np.zeros(above.shape), where=below > 0)
 
 
-def _backward(gains: tuple[Array, ...], outputs: int) -> tuple[Array, ...]:
+def carried_back(gains: tuple[Array, ...], outputs: int) -> tuple[Array, ...]:
     """Carry a gain per edge (dst, src) back from each output: (outputs, dst, src) per layer."""
     node = np.eye(outputs)
     layers = []

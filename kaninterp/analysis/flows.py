@@ -10,7 +10,7 @@ from kaninterp.core.errors import InputError
 from kaninterp.core.frozen import Array
 from kaninterp.core.trace import Trace
 
-from .attribution import variance_share
+from .attribution import carried_back, variance_share
 from .wording import number
 
 __all__ = ["Flow", "Path", "flow", "flows"]
@@ -97,7 +97,7 @@ def flow(trace: Trace, source: int | str, output: int | str = 0, *, most: int = 
     names = [trace.node_name(0, i) for i in range(trace.card.widths[0])]
     start, end = _index(source, names, "input"), _index(output, list(trace.output_names), "output")
     shares = variance_share(trace)
-    total = _product(shares)[end, start]
+    total = _from_inputs(shares)[end, start]
     paths = tuple(_path(trace, nodes, share) for nodes, share in _largest(shares, start, end, most))
     return Flow(
         input=names[start],
@@ -105,7 +105,7 @@ def flow(trace: Trace, source: int | str, output: int | str = 0, *, most: int = 
         paths=paths,
         rest=float(total - sum(path.share for path in paths)),
         total=float(total),
-        gross=float(_product(tuple(np.abs(share) for share in shares))[end, start]),
+        gross=float(_from_inputs(tuple(np.abs(share) for share in shares))[end, start]),
     )
 
 
@@ -121,16 +121,13 @@ def flows(trace: Trace) -> tuple[Array, Array]:
         through a hidden node that is constant although its edges are not (they cancel exactly) has no shares: it is
         0 on both sides.
     """
-    total = _product(variance_share(trace))
+    total = _from_inputs(variance_share(trace))
     return total, np.asarray(1.0 - total.sum(1))
 
 
-def _product(shares: tuple[Array, ...]) -> Array:
+def _from_inputs(shares: tuple[Array, ...]) -> Array:
     """Sum over all paths, (outputs, inputs)."""
-    total = shares[0]
-    for share in shares[1:]:
-        total = share @ total
-    return np.asarray(total)
+    return np.asarray(carried_back(shares, len(shares[-1]))[0].sum(1))
 
 
 def _largest(shares: tuple[Array, ...], start: int, end: int, most: int) -> list[tuple[tuple[int, ...], float]]:
