@@ -55,10 +55,12 @@ def move_operators(spec: SplineSpec, ends: Tensor, shares: Tensor) -> Tensor:
     >>> one_up[0] @ torch.tensor([7.0, 8.0, 9.0]).double()
     tensor([8., 9., 9.], dtype=torch.float64)
     """
-    maps = _fitted(spec, ends.double(), shares.double())
+    maps = torch.empty(ends.shape[1], spec.size, spec.size, dtype=torch.float64, device=ends.device)
     for cells in (-1, 1):
-        shift = _shift(spec.grid, spec.order, spec.outside, cells).to(ends.device)
-        maps = torch.where(whole_cells(ends, cells)[:, None, None], shift, maps)
+        maps[whole_cells(ends, cells)] = _shift(spec.grid, spec.order, spec.outside, cells).to(ends.device)
+    part = ~whole_cells(ends, -1, 1)
+    if bool(part.any()):
+        maps[part] = _fitted(spec, ends[:, part].double(), shares[part].double())
     return maps
 
 
