@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,8 @@ def passports(
     with untouched(model):
         nodes = _nodes(model, view, held)
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-            effects = node_lags(model, view, held, progress)
+            # of the rows to fit on: the rows to judge by have no part in the choice of drivers
+            effects = node_lags(model, view, replace(held, batch=held.batch.rows(slice(len(cells.parts[0])))), progress)
     profiles = Profiles(cells.x, *cells.parts[:2])
     found = []
     every = [(layer, i) for layer, values in enumerate(nodes) for i in range(values.shape[1])]

@@ -1,6 +1,7 @@
 """Passports: nodes of known make are described as what they are, and what few inputs cannot describe is not."""
 
 import copy
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import kaninterp as ki
 from kaninterp.core import Passports
 from kaninterp.core.errors import DataError
 from kaninterp.measure import passports
+
+of_passports = sys.modules["kaninterp.measure.passports"]  # the verb has the name of its module
 
 NAMES = ("wind", "rain", "heat", "a", "b", "c", "d", "e", "f", "g")
 
@@ -144,3 +147,20 @@ def test_nodes_that_only_indices_move_say_so():
     data = [({"values": torch.ones(400, 3), "codes": torch.arange(400) % 5},)]
     found = passports(Embedded().eval(), data, progress=False)
     assert str(found.of(0, 0)) == "unit 0: no numeric column that varies"
+
+
+def test_rows_to_judge_by_have_no_part_in_the_choice(monkeypatch):
+    x, seen = windows(800), []
+    true = of_passports.node_lags
+
+    def noted(model, view, held, progress):
+        seen.append(held.batch.inputs[0])
+        return true(model, view, held, progress)
+
+    monkeypatch.setattr(of_passports, "node_lags", noted)
+    found = passports(Known().eval(), x, feature_names=NAMES, progress=False)
+    assert torch.equal(seen[0], x[: found.rows])
+    other = torch.cat([x[:600], windows(200, seed=5)])
+    again = passports(Known().eval(), other, feature_names=NAMES, progress=False)
+    for one, two in zip(found.nodes, again.nodes, strict=True):
+        assert {(e.name, e.lag) for e in one.effects} == {(e.name, e.lag) for e in two.effects}
