@@ -28,6 +28,7 @@ from .range_card import RangeCard, SeenColumns, SeenLayer
 from .survival import PartVerdict, SurvivalPath, SurvivalTable
 from .tables import EdgeTable, NodeTable, RangeTable, RawTable
 from .trace import LayerTrace, ModelCard, Trace
+from .trust import TrustReading
 from .watch import Exit, RangeWatch, WatchedColumns, WatchedLayer
 
 __all__ = [
@@ -79,6 +80,7 @@ __all__ = [
     "SurvivalPath",
     "SurvivalTable",
     "Trace",
+    "TrustReading",
     "Verdict",
     "WatchedColumns",
     "WatchedLayer",
