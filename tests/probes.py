@@ -25,6 +25,7 @@ def random_probe(trace: Trace, seed: int = 0, **fields) -> Probe:
         "base": 1.0,
         "fingerprint": trace.card.fingerprint,
         "means": tuple(layer.edges.mean * a for layer, a in zip(trace.layers, alive, strict=True)),
+        "gradient": tuple(rng.uniform(size=(trace.card.widths[-1], *a.shape)) * a for a in alive),
         "taylor": taylor,
         "fisher": edges(sign=False),
         "ablation": edges(),

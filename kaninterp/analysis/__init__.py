@@ -1,7 +1,7 @@
 """Conclusions: pure functions of a trace and of measured evidence. No torch, no model, no row of data."""
 
 from .answers import QUESTIONS, Answer, answers
-from .attribution import NORMS, SCORES, Score, aggregate, edge_scores, layer_scores, remainders, score_named
+from .attribution import NORMS, aggregate, remainders
 from .bundle import Analysis, LayerRanges, LayerScores, LayerStraightness
 from .conclusions import analyze
 from .drivers import Driver, column_effects, lag_profile, lag_words, node_drivers
@@ -11,9 +11,9 @@ from .findings_inputs import column_shares
 from .flows import Flow, Path, flow, flows
 from .graph import to_graph, to_mask
 from .graph_files import from_json, read_graphml, to_json, write_graphml
+from .importance import LEVELS, Importance, measured
 from .inputs import with_verdicts
 from .manual import drop_inputs, keep_nodes, remove_edges, remove_nodes
-from .measures import LEVELS, MEASURES, Importance, Measure, measure_named, measured
 from .missing import CODES, DRAWING_LIMIT, Missing, edge_codes, missing_nodes
 from .places import node_key, raw_columns
 from .plans import keep_all, plan_of
@@ -37,6 +37,8 @@ from .rules import (
     probe_kinds,
     rule_named,
 )
+from .score_table import score_table
+from .scores import SCORES, Score, edge_scores, layer_scores, score_named
 from .sizes import compact_widths, multiply_adds, parameters
 from .straightness import STRAIGHT_R2, layer_straightness
 from .survival import Need, holm, measure_need
@@ -49,7 +51,6 @@ __all__ = [
     "DEFAULT_RULE",
     "DRAWING_LIMIT",
     "LEVELS",
-    "MEASURES",
     "NORMS",
     "QUESTIONS",
     "RULES",
@@ -71,7 +72,6 @@ __all__ = [
     "LayerRanges",
     "LayerScores",
     "LayerStraightness",
-    "Measure",
     "Missing",
     "Need",
     "NodeRule",
@@ -102,7 +102,6 @@ __all__ = [
     "layer_ranges",
     "layer_scores",
     "layer_straightness",
-    "measure_named",
     "measure_need",
     "measured",
     "missing_nodes",
@@ -121,6 +120,7 @@ __all__ = [
     "roll_up",
     "rule_named",
     "score_named",
+    "score_table",
     "to_graph",
     "to_json",
     "to_mask",

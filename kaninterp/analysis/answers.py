@@ -12,12 +12,13 @@ from kaninterp.core.errors import InputError
 from kaninterp.core.evidence import PruneCost
 from kaninterp.core.findings import Verdict
 
-from .attribution import aggregate, edge_scores
+from .attribution import aggregate
 from .bundle import Analysis
 from .drivers import Driver, lag_profile, lag_words, node_drivers
 from .findings_edges import AGREEMENT, rank_agreement
 from .missing import CODES, DRAWING_LIMIT, missing_nodes
 from .places import raw_columns
+from .scores import edge_scores
 from .straightness import CAUSES, STRAIGHT_R2, count_causes
 from .wording import counted, listed, number, percent, range_words, shown, signed
 

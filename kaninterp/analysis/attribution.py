@@ -1,21 +1,10 @@
-"""Importance scores: named pure functions Trace -> one array per layer, and their sum over outputs.
+"""Scores of edges that follow from a trace: pure functions Trace -> one array per layer, and their sum over outputs.
 
-| score | unit | needs | right under correlation | sees cancelling |
-|---|---|---|---|---|
-| norm | units of the node | the curve only | - | no |
-| strength | units of the node | spread of the source | - | no |
-| share | share of a node's variance | co-moments | yes | yes, negative |
-| kan2 | std ratio, per output | node spreads | no (an upper bound) | no |
-| path | share of an output's variance | co-moments | yes, within a layer | yes, negative |
-
-All but ``norm`` and ``strength`` are scale-free. No score has an absolute epsilon: what counts as zero is
+They are listed in `kaninterp.analysis.scores`. No score has an absolute epsilon: what counts as zero is
 held against the float32 resolution of the very numbers that were added up (`ROUNDING`).
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,18 +17,13 @@ from .over_domain import over_domain
 
 __all__ = [
     "NORMS",
-    "SCORES",
-    "Score",
     "aggregate",
     "carried_back",
-    "edge_scores",
     "function_norm",
     "kan2",
-    "layer_scores",
     "live_std",
     "path_share",
     "remainders",
-    "score_named",
     "strength",
     "variance_share",
 ]
@@ -52,35 +36,6 @@ EXACT = 2.0**-40
 """The same for float64 sums alone: over millions of rows the mean of equal numbers may differ from them so."""
 
 NORMS = ("max", "l2", "sum")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """A named way to say how much an edge matters.
-
-    Attributes
-    ----------
-    name : str
-        Also the field of `LayerScores` that holds it.
-    unit : str
-        What a value of 1 means.
-    per_output : bool
-        Whether arrays are (outputs, dst, src) rather than (dst, src).
-    scale_free : bool
-        Whether rescaling an output leaves it as it is.
-    measure : callable
-        Trace -> tuple of arrays, one per layer.
-    """
-
-    name: str
-    unit: str
-    per_output: bool
-    scale_free: bool
-    measure: Callable[[Trace], tuple[Array, ...]]
-
-    def __call__(self, trace: Trace) -> tuple[Array, ...]:
-        """Measure it."""
-        return self.measure(trace)
 
 
 def function_norm(trace: Trace) -> tuple[Array, ...]:
@@ -143,42 +98,6 @@ def live_std(trace: Trace) -> tuple[Array, ...]:
     return tuple(_live_std(layer, nodes.std) for layer, nodes in zip(trace.layers, trace.nodes[1:], strict=True))
 
 
-SCORES: tuple[Score, ...] = (
-    Score(name="norm", unit="units of the node", per_output=False, scale_free=False, measure=function_norm),
-    Score(name="strength", unit="units of the node", per_output=False, scale_free=False, measure=strength),
-    Score(name="share", unit="share of the node's variance", per_output=False, scale_free=True, measure=variance_share),
-    Score(name="kan2", unit="standard deviations of the output", per_output=True, scale_free=True, measure=kan2),
-    Score(name="path", unit="share of the output's variance", per_output=True, scale_free=True, measure=path_share),
-)
-
-
-def score_named(name: str) -> Score:
-    """One of `SCORES` by name.
-
-    Raises
-    ------
-    InputError
-        There is no such score.
-    """
-    for score in SCORES:
-        if score.name == name:
-            return score
-    raise InputError(f"no score {name!r}; known are: {', '.join(score.name for score in SCORES)}")
-
-
-def layer_scores(trace: Trace) -> tuple[LayerScores, ...]:
-    """Every score of every layer."""
-    columns = {score.name: score(trace) for score in SCORES}
-    return tuple(
-        LayerScores(
-            **{name: _read_only(values[i]) for name, values in columns.items()},
-            nodes_kan2=_read_only(columns["kan2"][i].sum(1)),
-            nodes_path=_read_only(columns["path"][i].sum(1)),
-        )
-        for i in range(len(trace.layers))
-    )
-
-
 def aggregate(values: Array, norm: str = "max") -> Array:
     """One number from the scores for several outputs (law 8).
 
@@ -212,13 +131,6 @@ def aggregate(values: Array, norm: str = "max") -> Array:
     if norm == "sum":
         return np.asarray(size.sum(0))
     raise InputError(f"aggregate: norm must be one of {NORMS}, got {norm!r} (the mean shrinks with every output added)")
-
-
-def edge_scores(scores: tuple[LayerScores, ...], name: str, norm: str = "max") -> tuple[Array, ...]:
-    """One number >= 0 per edge, shape (dst, src) per layer: |score|, over the outputs by ``norm`` (see `aggregate`)."""
-    per_output = score_named(name).per_output
-    arrays = (getattr(layer, name) for layer in scores)
-    return tuple(aggregate(values, norm) if per_output else np.abs(values) for values in arrays)
 
 
 def remainders(scores: tuple[LayerScores, ...]) -> tuple[Array, ...]:
@@ -269,9 +181,3 @@ def carried_back(gains: tuple[Array, ...], outputs: int) -> tuple[Array, ...]:
         layers.append(node[:, :, None] * gain[None])
         node = layers[-1].sum(1)
     return tuple(reversed(layers))
-
-
-def _read_only(values: Array) -> Array:
-    values = np.array(values)
-    values.flags.writeable = False
-    return values

@@ -13,7 +13,7 @@ from kaninterp.core.plan import PrunePlan
 from kaninterp.core.range_card import RangeCard
 from kaninterp.core.trace import Trace
 
-from .attribution import layer_scores, live_std
+from .attribution import live_std
 from .bundle import Analysis, LayerScores
 from .drift import shape_drifts
 from .findings import find
@@ -21,6 +21,7 @@ from .inputs import with_verdicts
 from .plans import keep_all
 from .ranges import layer_ranges
 from .rules import DEFAULT_RULE, PruneRule
+from .scores import layer_scores
 from .straightness import layer_straightness
 from .verdicts import input_verdicts
 

@@ -10,9 +10,10 @@ from kaninterp.core.findings import Finding, Severity
 from kaninterp.core.frozen import Array
 from kaninterp.core.mask import EdgeMask
 
-from .attribution import edge_scores, live_std
+from .attribution import live_std
 from .bundle import Analysis
 from .rank import spearman
+from .scores import edge_scores
 from .wording import counted, listed, number, percent
 
 __all__ = ["EDGE_CHECKS", "rank_agreement"]
@@ -146,7 +147,8 @@ def rank_agreement(analysis: Analysis, layer: int) -> dict[tuple[str, str], floa
     """
     alive = analysis.trace.layers[layer].edges.alive
     readings: dict[str, Array] = {
-        name: edge_scores(analysis.scores, name)[layer][alive] for name in ("norm", "strength", "kan2")
+        name: edge_scores(analysis.scores, score)[layer][alive]
+        for name, score in (("norm", "l2"), ("strength", "strength"), ("kan2", "kan2"))
     }
     if analysis.edge_ablation is not None:
         readings["loss"] = analysis.edge_ablation.change[layer][alive]

@@ -39,10 +39,11 @@ from kaninterp.core.mask import EdgeMask
 from kaninterp.core.tables import NodeTable
 from kaninterp.core.trace import Trace
 
-from .attribution import aggregate, layer_scores
+from .attribution import aggregate
 from .bundle import Analysis, LayerRanges, LayerScores
 from .places import node_key, raw_columns
 from .ranges import layer_ranges
+from .scores import layer_scores
 
 if TYPE_CHECKING:
     Graph = nx.DiGraph[str]

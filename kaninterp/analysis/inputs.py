@@ -14,10 +14,10 @@ from kaninterp.core.mask import EdgeMask
 from kaninterp.core.plan import PrunePlan, Reason
 from kaninterp.core.trace import Trace
 
-from .attribution import edge_scores
 from .bundle import LayerScores
 from .places import raw_columns
 from .plans import plan_of
+from .scores import edge_scores
 from .survival import FLOOR
 
 __all__ = ["with_verdicts"]

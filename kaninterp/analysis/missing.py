@@ -23,8 +23,9 @@ from kaninterp.core.frozen import Array
 from kaninterp.core.mask import EdgeMask
 from kaninterp.core.trace import Trace
 
-from .attribution import edge_scores, live_std
+from .attribution import live_std
 from .bundle import Analysis, LayerScores
+from .scores import edge_scores
 from .wording import counted, number
 
 __all__ = ["CODES", "DRAWING_LIMIT", "Missing", "edge_codes", "missing_nodes"]

@@ -16,7 +16,7 @@ from .errors import (
     ShapeError,
     StateError,
 )
-from .evidence import EdgeAblation, Estimate, InputAblation, InputAttribution, PruneCost, SurvivalCurve
+from .evidence import EdgeAblation, Estimate, InputAblation, InputAttribution, InputShapley, PruneCost, SurvivalCurve
 from .findings import Finding, Verdict
 from .mask import EdgeMask
 from .parts import PartTable
@@ -49,6 +49,7 @@ __all__ = [
     "InputAblation",
     "InputAttribution",
     "InputError",
+    "InputShapley",
     "InputTypeError",
     "KanInterpError",
     "LayerTrace",

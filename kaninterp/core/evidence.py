@@ -19,6 +19,7 @@ __all__ = [
     "Estimate",
     "InputAblation",
     "InputAttribution",
+    "InputShapley",
     "PruneCost",
     "SurvivalCurve",
 ]
@@ -53,7 +54,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class InputAblation:
-    """What happens when one raw column is shuffled and the rest stays.
+    """What happens when one raw column is taken away and the rest stays.
 
     Attributes
     ----------
@@ -62,7 +63,10 @@ class InputAblation:
     loss : str
         Name of the loss; "output change" when no target was given (then the loss of the intact model is 0).
     rows, block, repeats : int
-        Rows used, length of the blocks kept together, shuffles averaged.
+        Rows used, length of the blocks kept together in the bootstrap, shuffles averaged.
+    fill : str
+        What came in its place: "permuted" (another row's values), "conditional" (what the other columns say of it, plus
+        another row's residual), "mean" or "zero".
     base : Estimate
         Loss of the intact model.
     change, low, high : ndarray, shape (F,)
@@ -74,8 +78,9 @@ class InputAblation:
     norms : ndarray, shape (F,)
         Norm of the column's weights in the first layer; NaN where the backbone could not be read.
     node_shares : tuple of ndarray, one per layer 0..L, each (n_l, F)
-        Share of a node's variance that is lost when the column is shuffled: E[(h - h')^2] / (2 Var h), the total
-        Sobol index for independent columns (Jansen 1999). Layer 0 = units, layer L = outputs.
+        Share of a node's variance that is lost without the column: E[(h - h')^2] / (2 Var h), the total Sobol index for
+        independent columns (Jansen 1999), given the other columns for a conditional fill; for a constant fill
+        E[(h - h')^2] / Var h. Layer 0 = units, layer L = outputs.
     """
 
     names: tuple[str, ...]
@@ -91,6 +96,7 @@ class InputAblation:
     reads: BoolArray
     norms: Array
     node_shares: tuple[Array, ...]
+    fill: str = "permuted"
 
     def __post_init__(self) -> None:
         n = len(self.names)
@@ -109,6 +115,49 @@ class InputAblation:
     def load(cls, path: str | os.PathLike[str]) -> InputAblation:
         """Read it back; raises `FileFormatError` on anything else."""
         return archive.load(path, cls, (Estimate,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class InputShapley:
+    """What each raw column is worth to the loss, averaged over the orders in which columns may be taken away.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Raw columns, F of them.
+    loss, fill : str
+        As for `InputAblation`.
+    rows, permutations : int
+        Rows used; orders of removal drawn, 0 where every subset was evaluated.
+    base, bare : float
+        Mean loss of the intact model, and without any column.
+    value, error : ndarray, shape (F,)
+        Shapley value, and the standard error that the drawn orders leave (not that of the rows). The values sum to
+        ``bare - base``.
+    """
+
+    names: tuple[str, ...]
+    loss: str
+    fill: str
+    rows: int
+    permutations: int
+    base: float
+    bare: float
+    value: Array
+    error: Array
+
+    def __post_init__(self) -> None:
+        for name in ("value", "error"):
+            object.__setattr__(self, name, floats(getattr(self, name), (len(self.names),), f"InputShapley.{name}"))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to an ``.npz`` file (no pickle), atomically."""
+        archive.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> InputShapley:
+        """Read it back; raises `FileFormatError` on anything else."""
+        return archive.load(path, cls, ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -11,9 +11,10 @@ from .frozen import Array, floats, same
 
 __all__ = ["PROBE_KINDS", "Probe"]
 
-PROBE_KINDS = ("taylor", "fisher", "ablation", "shapley")
+PROBE_KINDS = ("gradient", "taylor", "fisher", "ablation", "shapley")
 """What can be measured: each is a field of `Probe`, None where it was not asked for."""
 
+_OUTPUT_FIELDS = ("gradient",)
 _EDGE_FIELDS = ("taylor", "fisher", "ablation", "ablation_error")
 _NODE_FIELDS = ("shapley", "shapley_error", "node_taylor")
 
@@ -44,6 +45,9 @@ class Probe:
         Half the mean square of ``g_j (phi_ji - mean_ji)``: the second-order change by the empirical Fisher matrix
         (Theis et al. 2018; Liu et al. 2021), never negative. In units of the loss for a log-likelihood, of its
         square otherwise.
+    gradient : tuple of ndarray or None, one per layer, each (outputs, dst, src)
+        Mean of ``|d y_o / d y_j (phi_ji - mean_ji)|`` for every output o of the KAN, in units of that output: gradient
+        x input (Shrikumar et al. 2016), about the mean.
     ablation, ablation_error : tuple of ndarray or None, one per layer, each (dst, src)
         Exact change of the mean loss when the edge alone is removed, and its standard error (block bootstrap over
         rows).
@@ -67,6 +71,7 @@ class Probe:
     base: float
     fingerprint: str
     means: tuple[Array, ...]
+    gradient: tuple[Array, ...] | None = None
     taylor: tuple[Array, ...] | None = None
     fisher: tuple[Array, ...] | None = None
     ablation: tuple[Array, ...] | None = None
@@ -78,6 +83,8 @@ class Probe:
     def __post_init__(self) -> None:
         means = tuple(floats(values, (None, None), f"Probe.means[{i}]") for i, values in enumerate(self.means))
         object.__setattr__(self, "means", means)
+        for name in _OUTPUT_FIELDS:
+            self._freeze(name, tuple((means[-1].shape[0], *values.shape) for values in means))
         for name in _EDGE_FIELDS:
             self._freeze(name, tuple(values.shape for values in means))
         for name in _NODE_FIELDS:

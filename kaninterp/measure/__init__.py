@@ -4,6 +4,7 @@ from kaninterp.measure.ablation import ablate
 from kaninterp.measure.attribution import attribute
 from kaninterp.measure.bootstrap import BlockBootstrap, block_length, block_of
 from kaninterp.measure.clipping import clip
+from kaninterp.measure.column_shapley import column_shapley
 from kaninterp.measure.edges import ablate_edges
 from kaninterp.measure.kan_attribution import KANAttribution
 from kaninterp.measure.monitor import RangeMonitor
@@ -23,6 +24,7 @@ __all__ = [
     "block_length",
     "block_of",
     "clip",
+    "column_shapley",
     "passports",
     "periods",
     "probe",

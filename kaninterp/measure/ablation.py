@@ -1,4 +1,4 @@
-"""What it costs to lose a raw column: shuffle it, leave the rest, measure the loss and every node (model-agnostic).
+"""What it costs to lose a raw column: take it away, leave the rest, measure the loss and every node (model-agnostic).
 
 Whole columns are moved between rows with all their lags together, so what is inside a window stays a real window.
 Breiman (2001) for permutation importance; Jansen (1999) for the share of a node's variance.
@@ -7,7 +7,6 @@ Breiman (2001) for permutation importance; Jansen (1999) for the share of a node
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,66 +15,21 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from kaninterp.adapters import ModelView, as_view
-from kaninterp.core import InputAblation, ModelError, SurvivalCurve
+from kaninterp.core import InputAblation, SurvivalCurve
 from kaninterp.core.frozen import Array, BoolArray
-from kaninterp.data import Batch, Batches, check_seed, preserved_rng
-from kaninterp.measure.bootstrap import BlockBootstrap, block_length
-from kaninterp.measure.host import CHUNK, Columns, run, untouched
+from kaninterp.data import Batch, check_seed
+from kaninterp.measure.bootstrap import BlockBootstrap
+from kaninterp.measure.fills import Fill, check_fill, with_shuffled
+from kaninterp.measure.host import CHUNK, run, untouched
 from kaninterp.measure.losses import Loss, row_losses
+from kaninterp.measure.rows import Rows, held_rows
 from kaninterp.measure.tracing import PROGRESS_DELAY, prepared
 from kaninterp.nn import column_norms, entries
 
-__all__ = ["Rows", "ablate", "held_rows"]
+__all__ = ["ablate"]
 
 DEFAULT_ROWS = 2000
 """Rows evaluated, evenly spaced over the data; the interval says what they are worth."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """Some rows of the data in memory, with what is known about their columns.
-
-    Attributes
-    ----------
-    batch : Batch
-        The rows.
-    columns : Columns
-        Their raw columns.
-    spacing : float
-        Rows of the data per row kept.
-    """
-
-    batch: Batch
-    columns: Columns
-    spacing: float
-
-    @property
-    def n(self) -> int:
-        """How many rows."""
-        return self.batch.n_rows
-
-    @property
-    def block(self) -> int:
-        """Rows to keep together in a bootstrap."""
-        return block_length(self.n, self.columns.lags, self.spacing)
-
-
-def held_rows(batches: Batches, limit: int) -> Rows:
-    """Up to ``limit`` rows, evenly spaced in the data's own order.
-
-    Raises
-    ------
-    ModelError
-        The inputs are neither tables nor sequences, so columns mean nothing.
-    """
-    with preserved_rng():
-        batch = batches.sample(limit)
-    if not Columns.readable(batch):
-        shapes = [tuple(x.shape) for x in batch.inputs]
-        raise ModelError(f"raw columns need float inputs (n, F) or (n, T, F), got {shapes}")
-    columns = Columns.of(batch, batches.names_per_input)
-    total = batches.n_rows or batch.n_rows
-    return Rows(batch=batch, columns=columns, spacing=max(1.0, total / batch.n_rows))
 
 
 def ablate(
@@ -86,6 +40,7 @@ def ablate(
     loss: Loss = None,
     feature_names: Sequence[str] | None = None,
     path: str | None = None,
+    fill: str = "permuted",
     rows: int = DEFAULT_ROWS,
     repeats: int = 2,
     seed: int = 0,
@@ -100,10 +55,12 @@ def ablate(
     loss : str, callable or None
         As for `kaninterp.nn.resolve_loss`; None chooses by the target. Without a target the "loss" is the mean
         squared change of the outputs in units of their variance.
+    fill : {"permuted", "conditional", "mean", "zero"}
+        What stands in the place of a column that is taken away; see `kaninterp.measure.fills`.
     rows : int
         Rows used at most, evenly spaced.
     repeats : int
-        Shuffles averaged per column.
+        Shuffles averaged per column; fills without chance need one.
     seed : int
         Of the shuffles and of the bootstrap; global generators are not touched.
 
@@ -114,16 +71,19 @@ def ablate(
 
     Raises
     ------
+    InputError
+        No such fill.
     ModelError, DataError
         As for `trace`.
     """
     check_seed(seed)
+    check_fill(fill)
     view = as_view(model, path)
     held = held_rows(prepared(model, data, target=target, feature_names=feature_names), rows)
     rng = np.random.default_rng(seed)
     boot = BlockBootstrap(held.n, held.block, rng)
     with untouched(model):
-        probe = _Probe(model, view, held, loss=loss, rng=rng, repeats=repeats)
+        probe = _Probe(model, view, Fill.of(held, fill, repeats, rng), loss=loss)
         reads, norms = _readers(model, held)
         reads = _confirmed(probe, reads)
         change, shares = _one_by_one(probe, reads, progress)
@@ -134,7 +94,8 @@ def ablate(
         loss=probe.loss_name,
         rows=held.n,
         block=boot.block,
-        repeats=repeats,
+        repeats=len(probe.fill.orders),
+        fill=fill,
         base=boot.estimate(probe.base),
         change=change.mean(0),
         low=low,
@@ -148,34 +109,30 @@ def ablate(
 
 
 class _Probe:
-    """The intact model on the held rows, and the same with some columns shuffled."""
+    """The intact model on the held rows, and the same without some columns."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        view: ModelView,
-        held: Rows,
-        *,
-        loss: Loss,
-        rng: np.random.Generator,
-        repeats: int,
-    ) -> None:
-        self.model, self.view, self.held = model, view, held
-        self.orders = [torch.from_numpy(_derangement(held.n, rng)) for _ in range(repeats)]
+    def __init__(self, model: nn.Module, view: ModelView, fill: Fill, *, loss: Loss) -> None:
+        held = fill.held
+        self.model, self.view, self.held, self.fill = model, view, held, fill
         output, self.nodes = self._run(held.batch)
         self._losses, self.loss_name = row_losses(loss, held.batch.target, output)
         self.base = self._losses(output)
 
-    def shuffled(self, columns: Sequence[int]) -> tuple[Array, list[Array]]:
-        """Per-row rise of the loss, and per node the mean squared change, averaged over the shuffles."""
+    def without(self, columns: Sequence[int]) -> tuple[Array, list[Array]]:
+        """Per-row rise of the loss, and per node the mean squared change, averaged over the repeats."""
         rise = np.zeros(self.held.n)
         moved = [np.zeros(values.shape[1]) for values in self.nodes]
-        for order in self.orders:
-            output, nodes = self._run(_with_shuffled(self.held, columns, order))
-            rise += (self._losses(output) - self.base) / len(self.orders)
+        for order in self.fill.orders:
+            output, nodes = self._run(self.fill.without(columns, order))
+            rise += (self._losses(output) - self.base) / len(self.fill.orders)
             for layer, (before, after) in enumerate(zip(self.nodes, nodes, strict=True)):
-                moved[layer] += ((after - before) ** 2).double().mean(0).cpu().numpy() / len(self.orders)
+                moved[layer] += ((after - before) ** 2).double().mean(0).cpu().numpy() / len(self.fill.orders)
         return rise, moved
+
+    def shuffled(self, columns: Sequence[int]) -> Array:
+        """Per-row rise of the loss when columns are shuffled, whatever the fill is."""
+        output, _ = self._run(with_shuffled(self.held, columns, self.fill.orders[0]))
+        return np.asarray(self._losses(output) - self.base)
 
     def _run(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
         outputs, heads = [], []
@@ -192,11 +149,12 @@ def _one_by_one(probe: _Probe, reads: BoolArray, progress: bool) -> tuple[Array,
     change = np.zeros((probe.held.n, count))
     shares = [np.zeros((values.shape[1], count)) for values in probe.nodes]
     spreads = [values.double().var(0, unbiased=False).cpu().numpy() for values in probe.nodes]
+    pair = 2 if probe.fill.by_chance else 1  # two independent draws differ by twice the variance
     steps = tqdm(np.flatnonzero(reads), desc="ablation", delay=PROGRESS_DELAY, leave=False, disable=not progress)
     for column in steps:
-        change[:, column], moved = probe.shuffled([int(column)])
+        change[:, column], moved = probe.without([int(column)])
         for share, squares, spread in zip(shares, moved, spreads, strict=True):
-            share[:, column] = np.divide(squares, 2 * spread, out=np.zeros_like(squares), where=spread > 0)
+            share[:, column] = np.divide(squares, pair * spread, out=np.zeros_like(squares), where=spread > 0)
     return change, tuple(shares)
 
 
@@ -210,7 +168,7 @@ def _curve(probe: _Probe, boot: BlockBootstrap, rise: Array, reads: BoolArray, p
         if kept >= alive:  # what is left is not read at all
             losses[kept] = probe.base
             continue
-        losses[kept] = probe.base + probe.shuffled([int(c) for c in order[kept:alive]])[0]
+        losses[kept] = probe.base + probe.without([int(c) for c in order[kept:alive]])[0]
     stacked = np.stack(losses, axis=1)
     low, high = boot.interval(stacked)
     allowed = probe.base.mean() + boot.standard_error(probe.base)
@@ -247,24 +205,4 @@ def _confirmed(probe: _Probe, reads: BoolArray) -> BoolArray:
     unread = [int(column) for column in np.flatnonzero(~reads)]
     if not unread:
         return reads
-    changed, _ = probe.shuffled(unread)
-    return reads if not changed.any() else np.ones_like(reads)
-
-
-def _with_shuffled(held: Rows, columns: Sequence[int], order: Tensor) -> Batch:
-    inputs = list(held.batch.inputs)
-    for which in {held.columns.places[column][0] for column in columns}:
-        positions = [held.columns.places[c][1] for c in columns if held.columns.places[c][0] == which]
-        changed = inputs[which].clone()
-        changed[..., positions] = changed[order][..., positions]
-        inputs[which] = changed
-    return Batch(inputs=tuple(inputs), keys=held.batch.keys, target=held.batch.target)
-
-
-def _derangement(rows: int, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """A random order in which no row stays in its place (Sattolo 1986), so that every row is really changed."""
-    order = np.arange(rows)
-    for last in range(rows - 1, 0, -1):
-        other = int(rng.integers(0, last))
-        order[last], order[other] = order[other], order[last]
-    return order
+    return reads if not probe.shuffled(unread).any() else np.ones_like(reads)

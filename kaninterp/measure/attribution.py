@@ -19,8 +19,8 @@ from kaninterp.adapters import ModelView, as_view
 from kaninterp.core import InputAttribution
 from kaninterp.core.frozen import Array
 from kaninterp.data import Batch, check_seed
-from kaninterp.measure.ablation import Rows, held_rows
 from kaninterp.measure.host import output_tensor, untouched, watched
+from kaninterp.measure.rows import Rows, held_rows
 from kaninterp.measure.tracing import PROGRESS_DELAY, prepared
 
 __all__ = ["attribute", "node_lags"]

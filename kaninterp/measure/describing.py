@@ -9,8 +9,8 @@ from itertools import combinations
 import numpy as np
 
 from kaninterp.core.frozen import Array, IntArray
-from kaninterp.measure.ablation import Rows
 from kaninterp.measure.profiles import Driver, Profiles
+from kaninterp.measure.rows import Rows
 from kaninterp.measure.smooth import PRODUCTS, RIDGE, Smooth
 
 __all__ = ["MOST", "Cells", "Description", "candidates"]

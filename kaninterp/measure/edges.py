@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from kaninterp.adapters import ModelView, as_view
 from kaninterp.core import EdgeAblation
 from kaninterp.core.frozen import Array
-from kaninterp.measure.ablation import held_rows
 from kaninterp.measure.host import run, untouched
 from kaninterp.measure.losses import Loss, row_losses
+from kaninterp.measure.rows import held_rows
 from kaninterp.measure.tracing import prepared
 
 __all__ = ["ablate_edges", "changed_outputs", "head_score"]

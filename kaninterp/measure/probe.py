@@ -19,13 +19,13 @@ from kaninterp.measure.host import untouched
 from kaninterp.measure.losses import Loss
 from kaninterp.measure.probe_ablation import ablation_changes
 from kaninterp.measure.probe_error import RunningError
-from kaninterp.measure.probe_gradients import gradient_prices
+from kaninterp.measure.probe_gradients import gradient_prices, output_gradients
 from kaninterp.measure.probe_means import EdgeMeans
 from kaninterp.measure.probe_replay import Replay
 from kaninterp.measure.probe_shapley import Game
 from kaninterp.measure.tracing import PROGRESS_DELAY, prepared
 
-__all__ = ["probe"]
+__all__ = ["check_counts", "probe"]
 
 DEFAULT_ROWS = 2000
 """Rows evaluated, evenly spaced over the data; the standard errors say what they are worth."""
@@ -60,7 +60,8 @@ def probe(
         As for `kaninterp.nn.resolve_loss`; None chooses by the target. Without a target it is the mean squared
         change of the output in units of its variance.
     kinds : sequence of str
-        What to measure, any of "taylor", "fisher", "ablation", "shapley". The first two need a target.
+        What to measure, any of "gradient", "taylor", "fisher", "ablation", "shapley"; "taylor" and "fisher" need a
+        target.
     rows : int
         Rows used at most, evenly spaced.
     permutations : int
@@ -84,11 +85,12 @@ def probe(
 
     Notes
     -----
-    Cost in evaluations of the layers above, per row: about 1 for Taylor and Fisher together, 1 per source node for
-    ablation (all edges out of a node share one evaluation of the next layer), permutations x nodes for Shapley
-    values. Where the model does not return the KAN's outputs as they are, the whole model runs for each edge and
-    coalition. Memory is bounded whatever the number of rows and edges. One core, all kinds, 2000 rows: .6 s for a
-    head 8-5-1. 500 rows for 784-64-10: 1 s for Taylor and Fisher, 16 s for ablation, 28 s for Shapley values.
+    Cost in evaluations of the layers above, per row: about 1 for Taylor and Fisher together, 1 per output for
+    gradients, 1 per source node for ablation (all edges out of a node share one evaluation of the next layer),
+    permutations x nodes for Shapley values. Where the model does not return the KAN's outputs as they are, the whole
+    model runs for each edge and coalition. Memory is bounded whatever the number of rows and edges. One core, all kinds
+    but gradients, 2000 rows: .6 s for a head 8-5-1. 500 rows for 784-64-10: 1 s for Taylor and Fisher, 16 s for
+    ablation, 28 s for Shapley values.
 
     Moving an input (x + c, the grid along with it) changes no number here by more than 1e-9, nor any score of a
     trace. A magnitude that counts the mean does move: the effect that ShapKAN was made for (Fan et al. 2025, arXiv
@@ -115,7 +117,7 @@ def probe(
     >>> x = torch.rand(100, 2, generator=torch.Generator().manual_seed(0))
     >>> found = probe(model, (x, x[:, :1]))
     >>> found.kinds, found.shapley[0].shape
-    (('taylor', 'fisher', 'ablation', 'shapley'), (2,))
+    (('gradient', 'taylor', 'fisher', 'ablation', 'shapley'), (2,))
     """
     kinds = _checked(kinds, rows, permutations, seed)
     view = as_view(model, path)
@@ -126,6 +128,8 @@ def probe(
         replay = Replay(model, view, batch, loss)
         edges = EdgeMeans.of(replay)
         measured: dict[str, tuple[Array, ...]] = {}
+        if "gradient" in kinds:
+            measured["gradient"] = _of_outputs(replay, edges)
         if "taylor" in kinds or "fisher" in kinds:
             measured |= _gradients(replay, edges, kinds, progress)
         if "ablation" in kinds:
@@ -140,6 +144,13 @@ def probe(
             means=edges.means,
             **measured,
         )
+
+
+def _of_outputs(replay: Replay, edges: EdgeMeans) -> tuple[Array, ...]:
+    """Mean over the KAN's rows, of which a row of the data may have several (one per time step)."""
+    parts = [output_gradients(replay, chunk, edges) for chunk in replay.chunks]
+    rows = sum(len(chunk.nodes[-1]) for chunk in replay.chunks)
+    return tuple(np.asarray(sum(layers) / rows) for layers in zip(*parts, strict=True))
 
 
 def _gradients(replay: Replay, edges: EdgeMeans, kinds: Sequence[str], progress: bool) -> dict[str, tuple[Array, ...]]:
@@ -199,13 +210,24 @@ def _checked(kinds: Sequence[str], rows: int, permutations: int, seed: int) -> t
     unknown = [kind for kind in kinds if kind not in PROBE_KINDS]
     if unknown:
         raise InputError(f"kinds: {unknown} cannot be measured; allowed: {', '.join(PROBE_KINDS)}")
+    check_counts(rows, permutations)
+    return tuple(kinds)
+
+
+def check_counts(rows: int, permutations: int) -> None:
+    """Refuse counts of rows and of permutations that mean nothing.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        Fewer than one row; permutations that are not an even number of at least 4; something else than numbers.
+    """
     for name, value, least, step in (("rows", rows, 1, 1), ("permutations", permutations, 4, 2)):
         if isinstance(value, bool) or not isinstance(value, Integral):
             raise InputTypeError(f"{name}: expected a whole number, got {type(value).__name__}")
         if value < least or value % step:
             kind = "an even number" if step == 2 else "a number"
             raise InputError(f"{name}: expected {kind} of at least {least}, got {value}")
-    return kinds
 
 
 def _check_target(kinds: Sequence[str], batch: Batch, batches: Batches) -> None:
@@ -214,5 +236,5 @@ def _check_target(kinds: Sequence[str], batch: Batch, batches: Batches) -> None:
         raise DataError(
             f"{' and '.join(useless)} need a target, and {batches.kind} came without one: the loss is then the change "
             "of the output, whose gradient at the intact model is 0. Pass (X, y) or target=..., or "
-            "kinds=('ablation', 'shapley')"
+            "kinds=('gradient', 'ablation', 'shapley')"
         )

@@ -1,8 +1,9 @@
-"""First-order prices of edges: Taylor expansion of the loss, and the empirical Fisher matrix.
+"""First-order prices of edges: Taylor expansion of the loss, the empirical Fisher matrix, and gradient x input.
 
 Removing an edge moves its node by ``mean - phi(x)``; times the gradient of a row's loss this is the change of that
 row's loss to first order. Its mean is the Taylor price (Molchanov et al. 2017, 2019), half its mean square the Fisher
-price (Theis et al. 2018; Liu et al. 2021). One backward pass per row whatever the number of edges.
+price (Theis et al. 2018; Liu et al. 2021). One backward pass per row whatever the number of edges; with the gradient
+of an output in place of the loss (gradient x input, Shrikumar et al. 2016) one per output.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from kaninterp.core.frozen import Array
 from kaninterp.measure.probe_means import EdgeMeans
 from kaninterp.measure.probe_replay import Chunk, Replay
 
-__all__ = ["gradient_prices"]
+__all__ = ["gradient_prices", "output_gradients"]
 
 OWNER_TOLERANCE = 0.25
 """How far the row number read off two gradients may be from a whole number."""
@@ -50,6 +51,22 @@ def gradient_prices(replay: Replay, chunk: Chunk, edges: EdgeMeans, *, fisher: b
         first.append(np.where(moving, linear, 0.0))
         second.append(np.where(moving, _squares(node, moved, owner, chunk.rows) if fisher else 0.0, 0.0))
     return first, second
+
+
+def output_gradients(replay: Replay, chunk: Chunk, edges: EdgeMeans) -> list[Array]:
+    """Sums over the KAN's rows of ``|d y_o / d y_j (phi_ji - mean_ji)|``, each (outputs, dst, src) per layer."""
+    outputs = chunk.nodes[-1]
+    sums = [np.zeros((outputs.shape[1], *mean.shape)) for mean in edges.means]
+    sizes = [edges.moved(chunk, depth).double().abs() for depth in range(len(sums))]
+    for output in range(outputs.shape[1]):
+        one = torch.zeros_like(outputs)
+        one[:, output] = 1.0
+        with torch.enable_grad():
+            slopes = _node_slopes(replay.view, chunk, one)
+        for total, node, size, moving in zip(sums, slopes, sizes, edges.moving, strict=True):
+            linear = torch.einsum("nd,nds->ds", node.double().abs(), size).cpu().numpy()
+            total[output] = np.where(moving, linear, 0.0)
+    return sums
 
 
 def _output_slopes(replay: Replay, chunk: Chunk, owners: bool) -> tuple[Tensor, Tensor | None]:

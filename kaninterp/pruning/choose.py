@@ -10,7 +10,7 @@ import pandas as pd
 from torch import nn
 
 from kaninterp.adapters import as_view
-from kaninterp.analysis import score_named
+from kaninterp.analysis.scores import held_score
 from kaninterp.core import PlanError, PrunePlan
 from kaninterp.core.survival import SurvivalTable
 from kaninterp.data import Batches, check_seed
@@ -139,7 +139,7 @@ def choose(
         As for `kaninterp.nn.resolve_loss`; None chooses by the target. Without a target the change of the outputs
         stands in, and what changes them by less than one percent of what all inputs do may go.
     score : str
-        By which edges are ordered, one of `kaninterp.analysis.SCORES`.
+        By which edges are ordered, one that `kaninterp.analysis.LayerScores` holds.
     rows : int
         Rows used at most of each part, evenly spaced.
     seed : int
@@ -153,7 +153,7 @@ def choose(
         As for `trace`, and data that cannot be split.
     """
     check_seed(seed)
-    score_named(score)
+    held_score(score)
     view = as_view(model, path)
     parts = parts_of(model, data, target=target, held_out=held_out, feature_names=feature_names)
     traced = trace(model, parts.train, path=path, progress=False)

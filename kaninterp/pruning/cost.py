@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from kaninterp.core import PruneCost, PrunePlan
 from kaninterp.data import Batch
 from kaninterp.measure import BlockBootstrap
-from kaninterp.measure.ablation import held_rows
 from kaninterp.measure.host import outputs, untouched
 from kaninterp.measure.losses import Loss, row_losses
+from kaninterp.measure.rows import held_rows
 from kaninterp.measure.tracing import prepared
 from kaninterp.pruning.apply import prune
 from kaninterp.pruning.outcome import PruneReport

@@ -121,5 +121,7 @@ def test_scores_by_name():
     scores = layer_scores(ladder().trace(random_inputs(4)))
     assert edge_scores(scores, "kan2")[0].shape == (1, 4)
     assert (edge_scores(scores, "share")[0] >= 0).all()
-    with pytest.raises(InputError, match="known are: norm"):
-        score_named("l1")
+    with pytest.raises(InputError, match="known are: l2, strength"):
+        edge_scores(scores, "l1")
+    with pytest.raises(InputError, match="did you mean 'kan2'"):
+        score_named("kan")

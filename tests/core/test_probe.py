@@ -21,6 +21,7 @@ def probe(seed=0) -> Probe:
         base=0.5,
         fingerprint="ab12",
         means=edges[0],
+        gradient=tuple(values[None] ** 2 for values in edges[4]),
         taylor=edges[1],
         fisher=edges[2],
         ablation=edges[3],
@@ -45,8 +46,8 @@ def test_it_comes_back_bit_for_bit(tmp_path, missing):
 def test_it_says_what_it_holds():
     assert probe().kinds == PROBE_KINDS
     assert probe().widths == (3, 2, 1)
-    assert replace(probe(), fisher=None).kinds == ("taylor", "ablation", "shapley")
-    assert repr(probe()) == "Probe(mse=0.5, widths=[3, 2, 1], rows=9, taylor, fisher, ablation, shapley)"
+    assert replace(probe(), fisher=None).kinds == ("gradient", "taylor", "ablation", "shapley")
+    assert repr(probe()) == "Probe(mse=0.5, widths=[3, 2, 1], rows=9, gradient, taylor, fisher, ablation, shapley)"
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaninterp.analysis import (
-    MEASURES,
     RULES,
     SCOPES,
+    SCORES,
     Budget,
     BudgetRule,
     Count,
@@ -22,10 +22,10 @@ from kaninterp.analysis import (
     Threshold,
     keep_all,
     layer_scores,
-    measure_named,
     multiply_adds,
     parameters,
     probe_kinds,
+    score_named,
 )
 from kaninterp.core import EdgeMask, InputError, PlanError
 from tests.probes import random_probe
@@ -116,7 +116,7 @@ def test_a_higher_threshold_keeps_no_more(rule, seed, pair):
 
 
 def scopes(rule):
-    return st.sampled_from([s for s in SCOPES if s != "output" or measure_named(rule.score).per_output])
+    return st.sampled_from([s for s in SCOPES if s != "output" or score_named(rule.score).per_output])
 
 
 def amounts(draw, kind):
@@ -152,7 +152,7 @@ def test_asking_for_less_keeps_a_subset(rule, data, seed, kind):
 def test_nobody_goes_who_scores_above_what_they_are_held_against(rule, data, seed, kind):
     trace = random_net(WIDTHS, seed, dead=0.3).trace(random_inputs(4, 100))
     scope = data.draw(
-        st.sampled_from(["global", "layer", "output"] if measure_named(rule.score).per_output else ["layer"])
+        st.sampled_from(["global", "layer", "output"] if score_named(rule.score).per_output else ["layer"])
     )
     plan = attempt(replace(rule, amount=amounts(data.draw, kind)[0], scope=scope), trace)
     for reason in () if plan is None else plan.reasons:
@@ -340,7 +340,7 @@ def test_a_node_that_one_output_needs_survives_beside_louder_ones():
     assert not by_strength.mask.nodes()[1][2]  # what a rule without outputs does to it
 
 
-@pytest.mark.parametrize("measure", [m for m in MEASURES if m.needs == "trace"], ids=lambda m: m.name)
+@pytest.mark.parametrize("measure", [m for m in SCORES if m.needs == "trace"], ids=lambda m: m.name)
 @given(seed=seeds)
 @laws
 def test_exact_copies_of_an_input_are_equal_to_a_rule(measure, seed):

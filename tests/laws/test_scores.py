@@ -7,13 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaninterp.analysis import SCORES, aggregate, layer_scores, remainders
+from kaninterp.analysis import SCORES as ALL_SCORES
+from kaninterp.analysis import aggregate, layer_scores, remainders
+from kaninterp.analysis.scores import of_trace
 from kaninterp.core.errors import InputError
 from tests.traces import Net, random_inputs, random_net, zero
 
 SHAPES = [(3, 1), (4, 2), (3, 4, 2), (5, 3, 3, 1)]
 seeds = st.integers(0, 2**16)
 shapes = st.sampled_from(SHAPES)
+SCORES = [s for s in ALL_SCORES if s.needs == "trace"]
 every_score = pytest.mark.parametrize("score", SCORES, ids=lambda s: s.name)
 per_output = pytest.mark.parametrize("score", [s for s in SCORES if s.per_output], ids=lambda s: s.name)
 settings.register_profile("laws", max_examples=25, deadline=None)
@@ -39,8 +42,8 @@ def test_relabelling_nodes_relabels_scores(score, seed, widths):
     net, x = case(widths, seed)
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(n) for n in widths[:-1]] + [rng.permutation(widths[-1])]
-    moved = score(net.relabelled(orders).trace(x[:, orders[0]]))
-    for layer, (before, after) in enumerate(zip(score(net.trace(x)), moved, strict=True)):
+    moved = of_trace(score.name, net.relabelled(orders).trace(x[:, orders[0]]))
+    for layer, (before, after) in enumerate(zip(of_trace(score.name, net.trace(x)), moved, strict=True)):
         expected = before[..., orders[layer + 1][:, None], orders[layer]]
         expected = expected[orders[-1]] if score.per_output else expected
         np.testing.assert_allclose(after, expected, rtol=1e-8, atol=1e-9)
@@ -52,9 +55,9 @@ def test_row_order_and_batches_do_not_count(score, seed, widths):
     net, x = case(widths, seed)
     net = Net.of(net.functions, alive=net.alive, biases=net.biases, domains=fixed_domains(net))
     order = np.random.default_rng(seed).permutation(len(x))
-    whole = score(net.trace(x))
-    assert_close(score(net.trace(x[order])), whole)
-    assert_close(score(net.trace(x[:37]).merge(net.trace(x[37:]))), whole)
+    whole = of_trace(score.name, net.trace(x))
+    assert_close(of_trace(score.name, net.trace(x[order])), whole)
+    assert_close(of_trace(score.name, net.trace(x[:37]).merge(net.trace(x[37:]))), whole)
 
 
 @every_score
@@ -72,7 +75,10 @@ def test_affine_rescaling_of_an_input_with_its_grid(score, seed, widths, scale, 
     moved = x.copy()
     moved[:, column] = scale * x[:, column] + shift
     assert_close(
-        score(net.rescaled_input(column, scale, shift).trace(moved)), score(net.trace(x)), rtol=1e-6, atol=1e-6
+        of_trace(score.name, net.rescaled_input(column, scale, shift).trace(moved)),
+        of_trace(score.name, net.trace(x)),
+        rtol=1e-6,
+        atol=1e-6,
     )
 
 
@@ -84,7 +90,12 @@ def test_moving_a_constant_between_edges_of_a_node(score, seed, widths, amount):
     layer = int(rng.integers(len(widths) - 1))
     give, take = rng.permutation(widths[layer])[:2]
     other = net.with_moved_constant(layer, int(rng.integers(widths[layer + 1])), int(give), int(take), amount)
-    assert_close(score(other.trace(x)), score(net.trace(x)), rtol=1e-6, atol=2e-6 * (1 + abs(amount)))
+    assert_close(
+        of_trace(score.name, other.trace(x)),
+        of_trace(score.name, net.trace(x)),
+        rtol=1e-6,
+        atol=2e-6 * (1 + abs(amount)),
+    )
 
 
 @every_score
@@ -95,7 +106,7 @@ def test_a_constant_edge_scores_zero(score, seed, constant):
     functions = [[list(row) for row in layer] for layer in net.functions]
     functions[0][1][2] = lambda v: np.full_like(v, constant)
     functions[1][0][0] = zero
-    values = score(Net.of(functions, biases=list(net.biases)).trace(x))
+    values = of_trace(score.name, Net.of(functions, biases=list(net.biases)).trace(x))
     assert not values[0][..., 1, 2].any()
     assert not values[1][..., 0, 0].any()
 
@@ -106,7 +117,7 @@ def test_no_absolute_epsilon_the_scale_of_an_output_does_not_count(score, seed, 
     net, x = case((4, 3, 2), seed)
     last = [[lambda v, f=f: scale * f(v) for f in row] for row in net.functions[-1]]
     scaled = Net.of([*net.functions[:-1], last], alive=net.alive, biases=[*net.biases[:-1], net.biases[-1] * scale])
-    assert_close(score(scaled.trace(x)), score(net.trace(x)), rtol=1e-6, atol=1e-9)
+    assert_close(of_trace(score.name, scaled.trace(x)), of_trace(score.name, net.trace(x)), rtol=1e-6, atol=1e-9)
 
 
 @every_score
@@ -114,11 +125,11 @@ def test_no_absolute_epsilon_the_scale_of_an_output_does_not_count(score, seed, 
 def test_no_nan_from_dead_units_and_constant_columns(score, seed, widths, dead):
     net, x = case(widths, seed, dead=dead)
     x[:, 0] = 0.0
-    for values in score(net.trace(x)):
+    for values in of_trace(score.name, net.trace(x)):
         assert np.isfinite(values).all()
-    for values in score(net.trace(x[:1])):  # one row: everything is constant
+    for values in of_trace(score.name, net.trace(x[:1])):  # one row: everything is constant
         assert np.isfinite(values).all()
-        if score.name != "norm":
+        if score.data:
             assert not values.any()
 
 
@@ -145,10 +156,10 @@ def test_path_shares_sum_to_one_and_the_remainder_says_what_is_missing(seed, wid
 @given(seed=seeds, copies=st.integers(2, 120))
 def test_more_outputs_do_not_shrink_a_score(score, seed, copies):
     net, x = case((4, 1), seed, dead=0.0)
-    one = aggregate(score(net.trace(x))[0])
+    one = aggregate(of_trace(score.name, net.trace(x))[0])
     functions = [[net.functions[0][0], *[[zero] * 4] * (copies - 1)]]
     biases = [np.concatenate([net.biases[0], np.ones(copies - 1)])]
-    many = aggregate(score(Net.of(functions, biases=biases).trace(x))[0])
+    many = aggregate(of_trace(score.name, Net.of(functions, biases=biases).trace(x))[0])
     np.testing.assert_allclose(many[0], one[0], rtol=1e-12)
 
 
@@ -159,7 +170,7 @@ def test_outputs_are_scored_each_on_its_own(score, seed):
     net, x = case((4, 3, 2), seed, dead=0.0)
     loud = [net.functions[1][0], tuple((lambda v, f=f: 1e3 * f(v)) for f in net.functions[1][1])]
     louder = Net.of([net.functions[0], loud], biases=list(net.biases))
-    for a, b in zip(score(net.trace(x)), score(louder.trace(x)), strict=True):
+    for a, b in zip(of_trace(score.name, net.trace(x)), of_trace(score.name, louder.trace(x)), strict=True):
         np.testing.assert_allclose(a[0], b[0], rtol=1e-9, atol=1e-12)
 
 

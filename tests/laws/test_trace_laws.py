@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import kaninterp as ki
-from kaninterp.measure import ablate, ablate_edges, attribute
+from kaninterp.measure import ablate, ablate_edges, attribute, column_shapley
 from tests.tiny import hybrid
 
 MODEL = hybrid(outputs=2)
@@ -58,6 +58,8 @@ def test_traces_of_different_models_do_not_merge():
 
 
 MEASURES = {
+    "column_shapley": lambda model, loader: column_shapley(model, loader, permutations=4, progress=False),
+    "conditional": lambda model, loader: ablate(model, loader, fill="conditional", progress=False),
     "trace": ki.trace,
     "ablate": lambda model, data: ablate(model, data, rows=40),
     "attribute": lambda model, data: attribute(model, data, rows=10, steps=4),

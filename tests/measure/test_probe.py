@@ -74,6 +74,25 @@ def test_taylor_and_fisher_of_one_layer_are_the_analytic_gradient_terms():
 
 
 @pytest.mark.parametrize("widths", [(3, 2), (3, 4, 2), (2, 3, 3, 1)])
+def test_gradients_are_those_of_every_output_in_every_node(widths):
+    head, x = random_head(*widths, dead=0.3), uniform(widths[0])
+    found = probe(head, x, kinds="gradient")
+    nodes = [x]
+    for layer in head.kan_layers:
+        nodes.append(layer(nodes[-1]).requires_grad_())
+    for output in range(widths[-1]):
+        for depth, layer in enumerate(head.kan_layers):
+            above = nodes[depth + 1].detach().clone().requires_grad_()
+            value = above
+            for later in head.kan_layers[depth + 1 :]:
+                value = later(value)
+            (slope,) = torch.autograd.grad(value[:, output].sum(), above)
+            edges = layer.edges(nodes[depth]).detach()
+            expected = (slope[:, :, None] * (edges - edges.mean(0))).abs().mean(0)
+            np.testing.assert_allclose(found.gradient[depth][output], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("widths", [(3, 2), (3, 4, 2), (2, 3, 3, 1)])
 @pytest.mark.parametrize("dead", [0.0, 0.4])
 def test_ablation_is_the_loss_of_the_pruned_model(widths, dead):
     head, x = random_head(*widths, dead=dead), uniform(widths[0])
@@ -277,7 +296,12 @@ class Standardized(nn.Module):
     [
         (FedBack(), {}, ModelError, "fed its own outputs"),
         (Standardized(), {"kinds": "fisher"}, ModelError, "leave 'fisher' out"),
-        (random_head(2, 1), {"kinds": ["taylor", "hessian"]}, InputError, "'hessian'.*allowed: taylor, fisher"),
+        (
+            random_head(2, 1),
+            {"kinds": ["taylor", "hessian"]},
+            InputError,
+            "'hessian'.*allowed: gradient, taylor",
+        ),
         (random_head(2, 1), {"rows": 0}, InputError, "rows.*at least 1"),
         (random_head(2, 1), {"rows": 1.5}, InputTypeError, "rows.*float"),
         (random_head(2, 1), {"permutations": 5}, InputError, "even number of at least 4, got 5"),

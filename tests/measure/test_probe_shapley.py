@@ -121,6 +121,22 @@ def test_the_standard_error_is_that_of_the_draws():
     np.testing.assert_array_less(np.abs(np.mean(values, axis=0) - exact), 4 * np.std(values, axis=0) / np.sqrt(300))
 
 
+def test_drawn_orders_are_exact_where_the_model_adds_up_and_the_loss_is_squared():
+    """A quadratic game: the value is the mean of the first and the last place, in closed form."""
+    head = random_head(12, 1)
+    x, y = data_for(head)
+    found = probe(head, (x, y), kinds="shapley", permutations=4)
+    with torch.no_grad():
+        moved = head.kan_layers[0].edges(x)[:, 0]
+        moved = moved - moved.mean(0)
+        rest = (y - head(x))[:, 0]
+    # removing set S leaves rest + sum of S: rise = 2 E[rest sum_S] + E[(sum_S)^2]
+    second = (moved.T @ moved / len(x)).numpy()
+    expected = 2 * (rest[:, None] * moved).mean(0).numpy() + second.sum(1)
+    np.testing.assert_allclose(found.shapley[0], expected, atol=1e-10)
+    np.testing.assert_allclose(found.shapley_error[0], 0, atol=1e-10)
+
+
 def test_a_dead_node_is_worth_nothing_and_equal_nodes_the_same():
     head = random_head(12, 3, 1)
     first = head.kan_layers[0]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import kaninterp as ki
-from kaninterp.analysis.attribution import edge_scores, layer_scores
+from kaninterp.analysis import edge_scores, layer_scores
 from kaninterp.measure import probe
 from tests.measure.test_probe import random_head, uniform
 from tests.planted import additive

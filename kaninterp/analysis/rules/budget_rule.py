@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kaninterp.analysis.attribution import layer_scores, score_named
 from kaninterp.analysis.plans import plan_of
+from kaninterp.analysis.scores import layer_scores, score_named
 from kaninterp.analysis.wording import number
 from kaninterp.core.errors import InputError
 from kaninterp.core.plan import PrunePlan

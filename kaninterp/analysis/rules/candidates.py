@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kaninterp.analysis.measures import Importance
+from kaninterp.analysis.importance import Importance
 from kaninterp.analysis.places import raw_columns
 from kaninterp.analysis.plans import alive_mask, cut_node, reason
 from kaninterp.core.errors import InputError

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kaninterp.analysis.attribution import edge_scores, layer_scores, score_named
 from kaninterp.analysis.plans import reason
+from kaninterp.analysis.scores import edge_scores, layer_scores, score_named
 from kaninterp.analysis.wording import number
 from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.plan import Reason

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from kaninterp.analysis.attribution import score_named
 from kaninterp.analysis.bundle import LayerScores
+from kaninterp.analysis.scores import held_score
 from kaninterp.core.errors import InputError
 from kaninterp.core.plan import PrunePlan
 from kaninterp.core.probe import Probe
@@ -36,6 +36,6 @@ class PruneRule(Protocol):
 
 def check_threshold(threshold: float, score: str) -> None:
     """Refuse a threshold that means nothing, or a score that there is not."""
-    score_named(score)
+    held_score(score)
     if not threshold >= 0:  # NaN too
         raise InputError(f"a threshold must be a number >= 0, got {threshold}")

@@ -1,11 +1,12 @@
-"""`ScoreRule`: rank by any measure, remove any amount, of edges, nodes or inputs, in any scope."""
+"""`ScoreRule`: rank by any score, remove any amount, of edges, nodes or inputs, in any scope."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kaninterp.analysis.measures import LEVELS, measure_named, measured
+from kaninterp.analysis.importance import LEVELS, measured
 from kaninterp.analysis.plans import plan_of
+from kaninterp.analysis.scores import score_named
 from kaninterp.analysis.wording import number
 from kaninterp.core.errors import InputError, InputTypeError
 from kaninterp.core.plan import PrunePlan
@@ -20,27 +21,27 @@ from .selection import SCOPES, chosen, held_against
 __all__ = ["HALF", "ScoreRule"]
 
 HALF = Fraction(0.5)
-"""Means the same for every measure, whatever its unit."""
+"""Means the same for every score, whatever its unit."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreRule:
-    """Remove the least important edges, nodes or inputs by a named measure.
+    """Remove the least important edges, nodes or inputs by a named score.
 
     Attributes
     ----------
     score : str
-        One of `kaninterp.analysis.MEASURES`; "random" is the control.
+        One of `kaninterp.analysis.SCORES`; "random" is the control.
     level : {"edge", "node", "input"} or None
         What goes. Node: hidden nodes and, under a backbone, its units; input: raw columns that the KAN reads itself.
-        None: edges, or nodes where the measure knows only these.
+        None: edges, or nodes where the score knows only these.
     amount : Threshold, Count, Fraction or Budget
         How much goes.
     scope : {"global", "layer", "output"}
         Ranked all together, in each layer by itself, or for each output by itself: then what one output needs stays,
         however many there are, and what no output needs goes.
     seed : int
-        Of the measure "random".
+        Of the score "random".
 
     Raises
     ------
@@ -67,12 +68,12 @@ class ScoreRule:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        measure = measure_named(self.score)
+        score = score_named(self.score, "head")
         if self.level is None:
-            object.__setattr__(self, "level", measure.level)
+            object.__setattr__(self, "level", score.level)
         if self.level not in LEVELS:
             raise InputError(f"ScoreRule: level must be one of {', '.join(LEVELS)}, got {self.level!r}")
-        if (self.level, measure.level) == ("edge", "node"):
+        if (self.level, score.level) == ("edge", "node"):
             raise InputError(f"ScoreRule: {self.score} knows nodes, not single edges; use level='node' or 'input'")
         if not isinstance(self.amount, (Threshold, Count, Fraction, Budget)):
             raise InputTypeError(
@@ -81,13 +82,16 @@ class ScoreRule:
             )
         if self.scope not in SCOPES:
             raise InputError(f"ScoreRule: scope must be one of {', '.join(SCOPES)}, got {self.scope!r}")
-        if self.scope == "output" and not measure.per_output:
-            raise InputError(f"ScoreRule: scope='output' needs a measure per output, kan2 or path; got {self.score!r}")
+        if self.scope == "output" and not score.per_output:
+            raise InputError(
+                f"ScoreRule: scope='output' needs a score per output (kan2, path, gradient), got {self.score!r}"
+            )
 
     @property
     def probe_kinds(self) -> tuple[str, ...]:
         """What has to be probed before: `kaninterp.core.PROBE_KINDS`, empty for rules on a trace alone."""
-        return (self.score,) if measure_named(self.score).needs == "probe" else ()
+        needed = "shapley" if self.score == "loss_share" else self.score
+        return (needed,) if score_named(self.score, "head").needs == "probe" else ()
 
     def __call__(self, trace: Trace, scores: Scores | None = None, *, probe: Probe | None = None) -> PrunePlan:
         """Plan for the traced head.
@@ -95,7 +99,7 @@ class ScoreRule:
         Raises
         ------
         InputError
-            The measure needs a probe that was not given, or the level is not there.
+            The score needs a probe that was not given, or the level is not there.
         PlanError
             Nothing would be left, a budget cannot be met (says the smallest reachable), or the probe is of another
             head.

@@ -47,8 +47,9 @@ def inputs_section(material: Material) -> Section:
 
 def _how(ablation: InputAblation) -> str:
     return (
-        f"Each column was shuffled in blocks of {ablation.block} row{plural(ablation.block)}, {ablation.repeats} "
-        f"time{plural(ablation.repeats)}, while the rest stayed ({count(ablation.rows)} rows, loss: {ablation.loss})."
+        f"Each column was shuffled over the rows, all its time steps together, {ablation.repeats} "
+        f"time{plural(ablation.repeats)}, while the rest stayed ({count(ablation.rows)} rows, loss: {ablation.loss}; "
+        f"intervals: bootstrap of blocks of {count(ablation.block)} row{plural(ablation.block)})."
     )
 
 

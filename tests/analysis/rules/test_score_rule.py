@@ -222,7 +222,7 @@ def test_wide_heads_are_ranked_in_seconds():
         (lambda: ScoreRule("shapley", "edge"), InputError, "knows nodes"),
         (lambda: ScoreRule(amount=0.3), InputTypeError, r"Threshold\(0\.03\)"),
         (lambda: ScoreRule(scope="row"), InputError, "scope must be"),
-        (lambda: ScoreRule("strength", scope="output"), InputError, "kan2 or path"),
+        (lambda: ScoreRule("strength", scope="output"), InputError, "kan2, path, gradient"),
         (lambda: Threshold(-1), InputError, ">= 0"),
         (lambda: Threshold(float("nan")), InputError, ">= 0"),
         (lambda: Count(0), InputError, "at least 1"),

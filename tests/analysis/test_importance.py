@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from scipy.interpolate import BSpline
 
 import kaninterp as ki
-from kaninterp.analysis import MEASURES, SCORES, layer_scores, measure_named, measured
+from kaninterp.analysis import SCORES, layer_scores, measured, score_named
 from kaninterp.analysis.norms import absolute_norm, coefficient_norm, spline_basis
 from kaninterp.core import DataError, InputError, NodeTable, PlanError
 from tests.probes import random_probe
 from tests.traces import Net, random_inputs, random_net, zero
 
 seeds = st.integers(0, 2**16)
-edge_measures = [m for m in MEASURES if m.level == "edge"]
+HEAD = [s for s in SCORES if s.level != "column"]
+edge_measures = [s for s in HEAD if s.level == "edge"]
 WIDTHS = (4, 3, 2)
 
 
@@ -45,7 +46,7 @@ def test_every_measure_has_one_finite_value_per_edge_and_none_for_masked_ones(me
             np.testing.assert_array_equal(values, np.abs(outputs).max(0))
 
 
-@pytest.mark.parametrize("measure", MEASURES, ids=lambda m: m.name)
+@pytest.mark.parametrize("measure", HEAD, ids=lambda m: m.name)
 def test_every_measure_speaks_of_nodes(measure):
     trace, probe = case(1)
     found = measured(measure.name, trace, probe, level="node")
@@ -63,7 +64,6 @@ def test_scores_are_those_of_the_analysis():
                 np.testing.assert_array_equal(values, expected if found.outputs else np.abs(expected))
     for values, layer in zip(measured("l2", trace).values, scores, strict=True):
         np.testing.assert_array_equal(values, layer.norm)
-    assert {s.name for s in SCORES} - {"norm"} <= {m.name for m in MEASURES}
 
 
 def test_nodes_that_add_up_and_nodes_that_do_not():
@@ -127,6 +127,29 @@ def test_the_basis_is_that_of_scipy(seed, order):
     np.testing.assert_allclose(spline_basis(x, knots, order), expected, atol=1e-10)
 
 
+def test_shares_of_the_loss_sum_to_one_unless_nothing_is_lost():
+    trace, probe = case(9)
+    probe = replace(probe, shapley=(np.array([3.0, -1.0, 2.0, 0.0]), np.array([-1.0, 0.5, 0.0])))
+    first, second = measured("loss_share", trace, probe, level="node").values
+    assert first.tolist() == [0.75, -0.25, 0.5, 0.0]
+    assert not second.any()
+
+
+def test_signs_stay_beside_the_sizes():
+    trace, probe = case(10, dead=0.0)
+    for name in ("share", "taylor", "ablation"):
+        found = measured(name, trace, probe)
+        assert any((signed < 0).any() for signed in found.signed)
+        for signed, size in zip(found.signed, found.values, strict=True):
+            np.testing.assert_array_equal(np.abs(signed), size)
+
+
+def test_scores_of_columns_are_not_those_of_a_head():
+    trace, probe = case(11)
+    with pytest.raises(InputError, match="no score 'column_total'"):
+        measured("column_total", trace, probe)
+
+
 def test_chance_is_uniform_repeatable_and_belongs_to_the_original_numbers():
     trace = random_net((60, 50, 1), 0).trace(random_inputs(60, 20))
     draws = measured("random", trace, seed=3).values[0]
@@ -143,13 +166,14 @@ def test_chance_is_uniform_repeatable_and_belongs_to_the_original_numbers():
 
 def test_every_probe_measure_asks_for_its_probe():
     trace, probe = case(5)
-    for measure in MEASURES:
+    for measure in HEAD:
         if measure.needs != "probe":
             continue
+        kind = "shapley" if measure.name == "loss_share" else measure.name
         with pytest.raises(InputError, match=r"give probe=probe\(model, data\)"):
             measured(measure.name, trace)
-        with pytest.raises(InputError, match=f"kinds=.'{measure.name}'"):
-            measured(measure.name, trace, replace(probe, **{measure.name: None}))
+        with pytest.raises(InputError, match=f"kinds=.'{kind}'"):
+            measured(measure.name, trace, replace(probe, **{kind: None}))
 
 
 def test_a_probe_of_another_head_is_refused():
@@ -171,7 +195,7 @@ def test_a_gradient_without_a_target_is_refused():
 def test_wrong_questions_are_answered():
     trace, probe = case(8)
     with pytest.raises(InputError, match="did you mean 'strength'"):
-        measure_named("strenght")
+        score_named("strenght")
     with pytest.raises(InputError, match="known are: strength"):
         measured("zzz", trace)
     with pytest.raises(InputError, match="not for single edges"):
