@@ -20,6 +20,7 @@ import kaninterp as ki
 from kaninterp.analysis import score_table
 from kaninterp.analysis.rank import spearman
 from kaninterp.measure import ablate, attribute, column_shapley
+from kaninterp.training import Sparsity
 from tests.benchmarks.conftest import interleaved
 from tests.benchmarks.problems import TABLES
 from tests.benchmarks.trained import in_time_order, r2, standardized, trained
@@ -102,20 +103,25 @@ def test_sizes_of_a_sum():
 
 
 def test_kan2_example():
-    """Its 4th interpretation tutorial: [4, 5, 1], 40 steps of LBFGS, 1000 uniform rows."""
-    gaps = []
+    """Its 4th interpretation tutorial: [4, 5, 1], 40 steps of LBFGS and a little sparsity, 1000 uniform rows.
+
+    The options were chosen on seeds 100 and 101.
+    """
+    print(f"\ntheory {THEORY}; pykan prints {PYKAN}, largest distance {np.abs(PYKAN - THEORY).max():.4f}", end="")
+    far = {"kan2": [], "root of column_total": []}
     for seed in SEEDS:
         source = torch.Generator().manual_seed(seed)
-        x = 2 * torch.rand(1000, 4, generator=source) - 1
+        x, test = (2 * torch.rand(1000, 4, generator=source) - 1 for _ in range(2))
         y = (x[:, 0] ** 2 + 0.3 * x[:, 1] + 0.1 * x[:, 2] ** 3)[:, None]
         model = ki.KANHead(4, 1, (5,), domain=(-1, 1), generator=source)
-        ki.fit(model, (x, y), epochs=40, seed=seed, progress=False)
-        test = 2 * torch.rand(1000, 4, generator=source) - 1
-        found = ki.analyze(ki.trace(model, test, progress=False))
-        scores = found.scores[0].nodes_kan2[0]
-        gaps.append(np.abs(scores - THEORY).max())
-        print(f"\nseed {seed}: {np.round(scores, 4)}, largest distance to theory {gaps[-1]:.4f}", end="")
-    print(f"\npykan's printed scores: {np.abs(PYKAN - THEORY).max():.4f}")
+        weak = Sparsity(head=1e-3, inputs=0.0)
+        ki.fit(model, (x, y), optimizer="lbfgs", epochs=4, lbfgs_steps=10, sparsity=weak, seed=seed, progress=False)
+        ablation, _ = ablate(model, test, rows=1000, repeats=8, progress=False)
+        kan2 = ki.analyze(ki.trace(model, test, progress=False)).scores[0].nodes_kan2[0]
+        for name, scores in (("kan2", kan2), ("root of column_total", ablation.node_shares[-1][0] ** 0.5)):
+            far[name].append(np.abs(scores - THEORY).max())
+            print(f"\nseed {seed}, {name}: {np.round(scores, 4)}, largest distance {far[name][-1]:.4f}", end="")
+    print("; ".join(f"\nmedian distance, {name}: {np.median(each):.4f}" for name, each in far.items()))
 
 
 @pytest.mark.parametrize("columns", [16, 64])
