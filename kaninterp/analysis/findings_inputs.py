@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kaninterp.core.evidence import CORRELATED
+from kaninterp.core.evidence import CORRELATED, SAMPLED
 from kaninterp.core.findings import Finding, Severity
 from kaninterp.core.frozen import Array
 
@@ -134,6 +134,24 @@ def completeness(analysis: Analysis) -> tuple[Finding, ...]:
     )
 
 
+def no_gradient(analysis: Analysis) -> tuple[Finding, ...]:
+    """A backbone that gradients do not pass through."""
+    attribution = analysis.attribution
+    if attribution is None or attribution.method != SAMPLED:
+        return ()
+    return (
+        _finding(
+            "no-gradient",
+            "note",
+            "No gradient flows through the model to every column: effects were measured by running it again.",
+            f"Shapley values of drawn orders over columns and lags, {counted(attribution.rows, 'row')}; at least one "
+            "column that moves the output has a gradient of exactly 0, or none.",
+            "A rounding, a tree or torch.no_grad in the model does this. If none was meant, training did not reach "
+            "the layers before it either.",
+        ),
+    )
+
+
 def weak_evidence(analysis: Analysis) -> tuple[Finding, ...]:
     """No column, or no evidence on columns, to stand on."""
     if not analysis.verdicts:
@@ -195,4 +213,4 @@ def _finding(
     return Finding(code=code, severity=severity, claim=claim, evidence=evidence, advice=advice, section=section)
 
 
-INPUT_CHECKS = (weak_evidence, constant_columns, leak, completeness, correlated_survivors)
+INPUT_CHECKS = (weak_evidence, constant_columns, leak, completeness, no_gradient, correlated_survivors)

@@ -13,7 +13,9 @@ from .frozen import Array, BoolArray, IntArray, bools, floats, integers
 
 __all__ = [
     "CORRELATED",
+    "GRADIENTS",
     "OUTPUT_CHANGE",
+    "SAMPLED",
     "Z95",
     "EdgeAblation",
     "Estimate",
@@ -32,6 +34,10 @@ CORRELATED = 0.95
 
 OUTPUT_CHANGE = "output change"
 """Name of the loss where there is no target: mean squared change in units of the outputs' variance."""
+
+
+GRADIENTS, SAMPLED = "Integrated Gradients", "sampled Shapley values"
+"""How effects of inputs on outputs are measured: along the gradient, or where there is none by running again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +187,9 @@ class InputAttribution:
         Mean |change of the output| when a whole column is replaced by its mean (captum FeatureAblation).
     node_lags : tuple of ndarray, one per layer 0..L, each (n_l, T, F)
         Mean |gradient of the node x deviation of the input from its mean|: which lag of which column moves a node.
+        Where there is no gradient: mean |change of the node| when that lag of the column takes the mean.
+    method : str
+        How ``signed`` and ``magnitude`` were measured: `GRADIENTS` or `SAMPLED`.
     """
 
     names: tuple[str, ...]
@@ -191,6 +200,7 @@ class InputAttribution:
     residual: Array
     perturbation: Array
     node_lags: tuple[Array, ...]
+    method: str = GRADIENTS
 
     def __post_init__(self) -> None:
         shape = (len(self.baselines), None, None, len(self.names))

@@ -1,12 +1,14 @@
 """Where in columns and time lags the outputs come from: captum on the whole model, gradients on every node.
 
 Integrated Gradients (Sundararajan, Taly & Yan 2017) with two baselines and its completeness residual kept; one
-perturbation method beside it (captum's FeatureAblation over whole columns).
+perturbation method beside it (captum's FeatureAblation over whole columns). A model through which no gradient flows is
+run again instead, see `kaninterp.measure.sampled`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,22 +17,23 @@ from captum.attr import FeatureAblation, IntegratedGradients
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from kaninterp.adapters import ModelView, as_view
+from kaninterp.adapters import as_view
 from kaninterp.core import InputAttribution
+from kaninterp.core.evidence import GRADIENTS, SAMPLED
 from kaninterp.core.frozen import Array
 from kaninterp.data import Batch, check_seed
-from kaninterp.measure.host import output_tensor, untouched, watched
+from kaninterp.measure.host import output_tensor, untouched
+from kaninterp.measure.node_lags import column_means, node_lags
 from kaninterp.measure.rows import Rows, held_rows
+from kaninterp.measure.sampled import fitting_rows, sampled
 from kaninterp.measure.tracing import PROGRESS_DELAY, prepared
 
-__all__ = ["attribute", "node_lags"]
+__all__ = ["attribute"]
 
 DEFAULT_ROWS = 128
 """Rows explained, evenly spaced: means over them are what the report shows."""
 IG_STEPS = 32
 """Gauss-Legendre steps of the path integral; the residual printed beside it says whether they suffice."""
-NODE_ROWS = 64
-"""Rows whose gradients are averaged for each node of the KAN."""
 BASELINES = ("mean of each column", "another row of the data")
 MAX_OUTPUTS = 16
 """Outputs explained; more would take minutes and nobody reads them."""
@@ -64,7 +67,9 @@ def attribute(
     Returns
     -------
     InputAttribution
-        For a model with an output per time step, the last step is explained.
+        For a model with an output per time step, the last step is explained. Where no gradient flows back to a column
+        (a rounding, a tree, `torch.no_grad` inside the model), ``method`` says so, and effects are Shapley values of
+        drawn orders; they add up by construction.
 
     Raises
     ------
@@ -86,18 +91,25 @@ def attribute(
     with untouched(model), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         host = _Host(model, held)
         baselines = (_means(held), tuple(x[order] if x.is_floating_point() else x for x in held.batch.inputs))
-        runs = [_integrated(host, baseline, steps, progress) for baseline in baselines]
         perturbation = _perturbed(host, baselines[0])
+        runs = _along_gradients(host, baselines, steps, progress) if host.differentiable() else []
+        method = GRADIENTS if runs and _seen(runs, perturbation) else SAMPLED
+        if method == SAMPLED:
+            host = host.few(fitting_rows(host.inputs()))
+            runs = _by_sampling(
+                host, [_every(b, held.n, host) for b in baselines], np.random.default_rng(seed), progress
+            )
         lags_of_nodes = node_lags(model, view, held, progress)
     return InputAttribution(
         names=held.columns.names,
-        rows=held.n,
+        rows=host.held.n,
         baselines=BASELINES,
         signed=np.stack([run[0] for run in runs]),
         magnitude=np.stack([run[1] for run in runs]),
         residual=np.stack([run[2] for run in runs]),
         perturbation=perturbation,
         node_lags=lags_of_nodes,
+        method=method,
     )
 
 
@@ -110,6 +122,20 @@ class _Host:
         self.floats = [i for i, x in enumerate(held.batch.inputs) if x.is_floating_point()]
         with torch.no_grad():
             self.outputs = min(self(*self.inputs()).shape[1], MAX_OUTPUTS)
+
+    def few(self, limit: int) -> _Host:
+        """The same for every k-th row, so that there are about ``limit``."""
+        rows = self.held.batch.rows(slice(None, None, max(1, -(-self.held.n // limit))))
+        return _Host(self._model, replace(self.held, batch=rows))
+
+    def differentiable(self) -> bool:
+        """Whether the outputs know a gradient in every input."""
+        inputs = [x.detach().clone().requires_grad_() for x in self.inputs()]
+        total = self(*inputs)[:, : self.outputs].sum()
+        if not total.requires_grad:
+            return False
+        slopes = torch.autograd.grad(total, inputs, allow_unused=True)
+        return all(slope is not None for slope in slopes)
 
     def inputs(self, values: Sequence[Tensor] | None = None) -> tuple[Tensor, ...]:
         source = self.held.batch.inputs if values is None else values
@@ -127,22 +153,61 @@ class _Host:
         return output if output.dim() == 2 else output[:, -1].flatten(1)
 
 
-def _integrated(host: _Host, baseline: Sequence[Tensor], steps: int, progress: bool) -> tuple[Array, Array, Array]:
-    """Mean, mean absolute value, each (outputs, lags, columns), and the completeness residual per output."""
+Run = tuple[Array, Array, Array]
+"""Mean, mean absolute value, each (outputs, lags, columns), and the completeness residual per output."""
+
+
+def _along_gradients(host: _Host, baselines: Sequence[Sequence[Tensor]], steps: int, progress: bool) -> list[Run]:
+    return [_integrated(host, baseline, steps, progress) for baseline in baselines]
+
+
+def _every(baseline: Sequence[Tensor], rows: int, host: _Host) -> tuple[Tensor, ...]:
+    """The rows of a baseline that belong to those of a host with fewer."""
+    return tuple(x[:: -(-rows // host.held.n)] for x in baseline)
+
+
+def _seen(runs: Sequence[Run], perturbation: Array) -> bool:
+    """Whether every column that moves an output has a gradient somewhere: a rounding has none anywhere."""
+    magnitude = np.stack([run[1] for run in runs]).sum((0, 1, 2))
+    return not bool(((perturbation.max(0) > 0) & (magnitude == 0)).any())
+
+
+def _by_sampling(
+    host: _Host, baselines: Sequence[Sequence[Tensor]], rng: np.random.Generator, progress: bool
+) -> list[Run]:
+    """The same by `sampled`."""
+    runs = []
+    for baseline in baselines:
+        inputs, base = host.inputs(), host.inputs(baseline)
+        with torch.no_grad():
+            gap = (host(*inputs) - host(*base)).double()[:, : host.outputs]
+            every = sampled(lambda *x: host(*x)[:, : host.outputs], inputs, base, rng, progress=progress)
+        effects = [host.held.columns.effects(parts).flip(1) for parts in every]
+        runs.append(_summary(effects, gap))
+    return runs
+
+
+def _summary(effects: Sequence[Tensor], gap: Tensor) -> Run:
+    """Of effects (rows, lags, columns) per output, and the gap (rows, outputs) that they should sum to."""
+    residual = []
+    for output, values in enumerate(effects):
+        left = (values.sum((1, 2)) - gap[:, output]).abs().median()
+        scale = gap[:, output].abs().median()
+        residual.append(float(left / scale) if float(scale) > 0 else 0.0)
+    signed = np.stack([values.mean(0).cpu().numpy() for values in effects])
+    return signed, np.stack([values.abs().mean(0).cpu().numpy() for values in effects]), np.array(residual)
+
+
+def _integrated(host: _Host, baseline: Sequence[Tensor], steps: int, progress: bool) -> Run:
     method = IntegratedGradients(host)
     inputs, base = host.inputs(), host.inputs(baseline)
     with torch.no_grad():
         gap = (host(*inputs) - host(*base)).double()
-    signed, magnitude, residual = [], [], []
+    effects = []
     for output in tqdm(range(host.outputs), desc="lags", delay=PROGRESS_DELAY, leave=False, disable=not progress):
         parts = method.attribute(inputs, baselines=base, target=output, n_steps=steps, internal_batch_size=2048)
-        values = host.held.columns.effects(parts).detach().double().flip(1)  # lag 0 first
-        signed.append(values.mean(0).cpu().numpy())
-        magnitude.append(values.abs().mean(0).cpu().numpy())
-        left = (values.sum((1, 2)) - gap[:, output]).abs().median()
-        scale = gap[:, output].abs().median()
-        residual.append(float(left / scale) if float(scale) > 0 else 0.0)
-    return np.stack(signed), np.stack(magnitude), np.array(residual)
+        effects.append(host.held.columns.effects(parts).detach().double().flip(1))  # lag 0 first
+    return _summary(effects, gap)
 
 
 def _perturbed(host: _Host, baseline: Sequence[Tensor]) -> Array:
@@ -162,34 +227,7 @@ def _perturbed(host: _Host, baseline: Sequence[Tensor]) -> Array:
     return np.stack(rows)
 
 
-def node_lags(model: nn.Module, view: ModelView, held: Rows, progress: bool) -> tuple[Array, ...]:
-    """Mean |gradient x deviation from the column's mean| of every node of the KAN: one (n_l, T, F) per layer."""
-    few = held.batch.rows(slice(None, None, max(1, held.n // NODE_ROWS)))
-    inputs = tuple(x.detach().clone().requires_grad_(x.is_floating_point()) for x in few.inputs)
-    floats = [x for x in inputs if x.is_floating_point()]
-    away = [x.detach() - mean for x, mean in zip(floats, _column_means(held), strict=True)]
-    with torch.enable_grad(), watched(view) as seen:
-        output_tensor(Batch(inputs=inputs, keys=few.keys, target=None).call(model))
-        nodes = view.activations(torch.cat([view.read(x) for x in seen]))
-        every = [(layer, index) for layer, values in enumerate(nodes) for index in range(values.shape[1])]
-        result = [np.zeros((values.shape[1], held.columns.lags, len(held.columns.names))) for values in nodes]
-        for layer, index in tqdm(every, desc="nodes", delay=PROGRESS_DELAY, leave=False, disable=not progress):
-            total = nodes[layer][:, index].sum()
-            if not total.requires_grad:  # a constant node
-                continue
-            slopes = torch.autograd.grad(total, floats, retain_graph=True, materialize_grads=True)
-            parts = [g * d for g, d in zip(slopes, away, strict=True)]
-            values = held.columns.effects(parts)
-            result[layer][index] = values.abs().mean(0).flip(0).double().cpu().numpy()
-    return tuple(result)
-
-
-def _column_means(held: Rows) -> list[Tensor]:
-    """Mean of each column over rows and lags, one tensor (F,) per float input."""
-    return [x.flatten(0, -2).mean(0) for x in held.batch.inputs if x.is_floating_point()]
-
-
 def _means(held: Rows) -> tuple[Tensor, ...]:
     """The held rows with every column at its mean; indices stay."""
-    means = iter(_column_means(held))
+    means = iter(column_means(held))
     return tuple(next(means).expand_as(x).contiguous() if x.is_floating_point() else x for x in held.batch.inputs)

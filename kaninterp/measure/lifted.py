@@ -19,6 +19,12 @@ from kaninterp.measure.rescale import carried_down
 
 __all__ = ["Lift", "lifted"]
 
+NO_GRADIENT = (
+    "no gradient flows from the output back to the inputs (a tree, a rounding or torch.no_grad inside the model); use "
+    "a perturbation method instead: kaninterp.attribute, which samples then, kaninterp.measure.ablate, or captum's "
+    "FeatureAblation"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Lift:
@@ -115,6 +121,10 @@ def _below(
             slopes = _gradients(value(Batch(inputs=tuple(inputs), keys=here.keys, target=None)), points)
         for total, slope, start, end in zip(totals, slopes, starts, ends, strict=True):
             total.add_(weight * slope * (end - start))
+    if not any(bool(total.any()) for total in totals):
+        with torch.no_grad():
+            if not torch.equal(value(here), value(base)):
+                raise ModelError(NO_GRADIENT)
     return _by_input(here, dict(zip(floats, totals, strict=False)), found, totals[len(floats) :])
 
 
@@ -139,10 +149,7 @@ def _looked_up(model: nn.Module, value: Callable[[Batch], Tensor], batch: Batch)
 
 def _gradients(values: Tensor, sources: Sequence[Tensor]) -> Sequence[Tensor]:
     if not values.requires_grad:
-        raise ModelError(
-            "no gradient flows from the output back to the inputs (a tree, a rounding or torch.no_grad inside the "
-            "model); use a perturbation method instead: kaninterp.measure.ablate, or captum's FeatureAblation"
-        )
+        raise ModelError(NO_GRADIENT)
     return torch.autograd.grad(values.sum(), sources, materialize_grads=True)
 
 

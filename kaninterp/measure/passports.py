@@ -15,10 +15,10 @@ from kaninterp.adapters import ModelView, as_view
 from kaninterp.core.errors import DataError, ModelError
 from kaninterp.core.frozen import Array
 from kaninterp.core.passports import DESCRIBED, Effect, Passport, Passports
-from kaninterp.measure.attribution import node_lags
 from kaninterp.measure.describing import Cells, Description, candidates
 from kaninterp.measure.formulas import short_formula
 from kaninterp.measure.host import by_row, row_axis, run, untouched
+from kaninterp.measure.node_lags import node_lags
 from kaninterp.measure.profiles import Driver, Profiles
 from kaninterp.measure.rows import Rows, held_rows
 from kaninterp.measure.tracing import PROGRESS_DELAY, prepared

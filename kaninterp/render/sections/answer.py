@@ -210,7 +210,7 @@ def _residual_check(material: Material) -> Check | None:
     worst = float(attribution.residual.max())
     return Check(
         passed=worst <= GOOD_RESIDUAL,
-        text=f"Integrated Gradients add up to the prediction within {percent(worst)} ({count(attribution.rows)} rows).",
+        text=f"{attribution.method} add up to the prediction within {percent(worst)} ({count(attribution.rows)} rows).",
     )
 
 
@@ -232,6 +232,6 @@ def _methods_check(material: Material) -> Check | None:
         return None
     return Check(
         passed=rho >= GOOD_AGREEMENT,
-        text=f"Shuffling and Integrated Gradients rank the {int(ablation.reads.sum())} columns the model reads "
+        text=f"Shuffling and {attribution.method} rank the {int(ablation.reads.sum())} columns the model reads "
         f"{'alike' if rho >= GOOD_AGREEMENT else 'differently'}: Spearman {_rho(rho)} ({GOOD_AGREEMENT} asked for).",
     )

@@ -141,7 +141,7 @@ def _overview(material: Material) -> Table:
         rows=tuple(rows),
         note=(
             "p: how often a bootstrap of the rise is not above zero; the cards below correct it for the number of "
-            "columns. Bars: mean size of the Integrated Gradients per lag, lag 0 (the last step) on the left, each on "
+            f"columns. Bars: mean size of the {_method(material)} per lag, lag 0 (the last step) on the left, each on "
             "its own scale."
         )
         + (
@@ -151,6 +151,11 @@ def _overview(material: Material) -> Table:
         )
         + (f" {left} inputs with the smallest rise are left out." if left else ""),
     )
+
+
+def _method(material: Material) -> str:
+    attribution = material.analysis.attribution
+    return "attribution" if attribution is None else attribution.method
 
 
 def _lag_words(material: Material, index: int) -> str:
@@ -226,7 +231,7 @@ def _attribution_facts(attribution: InputAttribution, index: int) -> list[tuple[
     for b, baseline in enumerate(attribution.baselines):
         push = float(signed[b][np.abs(signed[b]).argmax()])
         facts.append(
-            (f"Integrated Gradients against {shown(baseline)}", f"{number(float(size[b]))}; signed sum {sign(push)}")
+            (f"{attribution.method} against {shown(baseline)}", f"{number(float(size[b]))}; signed sum {sign(push)}")
         )
     moved = float(attribution.perturbation[:, index].max())
     facts.append(("Output change when set to its mean", number(moved)))

@@ -77,7 +77,7 @@ def _data(material: Material) -> tuple[tuple[str, str], ...]:
         rows.append(("Shuffling of columns", text))
     if analysis.attribution is not None:
         against = join([shown(b) for b in analysis.attribution.baselines])
-        rows.append(("Integrated Gradients", f"{count(analysis.attribution.rows)} rows, against {against}"))
+        rows.append((analysis.attribution.method, f"{count(analysis.attribution.rows)} rows, against {against}"))
     if analysis.edge_ablation is not None:
         rows.append(("Removal of edges", f"{count(analysis.edge_ablation.rows)} rows, {analysis.edge_ablation.loss}"))
     if material.cost is not None:

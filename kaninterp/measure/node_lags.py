@@ -1,0 +1,87 @@
+"""Which lag of which column moves every node of a KAN: by gradients, or by occlusion where there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from kaninterp.adapters import ModelView
+from kaninterp.core.frozen import Array
+from kaninterp.data import Batch
+from kaninterp.measure.host import output_tensor, run, watched
+from kaninterp.measure.rows import Rows
+from kaninterp.measure.sampled import occluded
+from kaninterp.measure.tracing import PROGRESS_DELAY
+
+__all__ = ["column_means", "node_lags"]
+
+NODE_ROWS = 64
+"""Rows whose gradients are averaged for each node of the KAN."""
+
+
+def node_lags(model: nn.Module, view: ModelView, held: Rows, progress: bool) -> tuple[Array, ...]:
+    """Which lag of which column moves every node of the KAN: one (n_l, T, F) per layer.
+
+    Mean |gradient x deviation from the column's mean|; where a node that varies has no gradient, the mean change of
+    every node when the cell takes its column's mean.
+    """
+    few = replace(held, batch=held.batch.rows(slice(None, None, max(1, held.n // NODE_ROWS))))
+    found = _node_slopes(model, view, few, column_means(held), progress)
+    return _node_changes(model, view, few, column_means(held)) if found is None else found
+
+
+def _node_slopes(
+    model: nn.Module, view: ModelView, few: Rows, means: Sequence[Tensor], progress: bool
+) -> tuple[Array, ...] | None:
+    """By gradients; None where a node varies and has none."""
+    batch = few.batch
+    inputs = tuple(x.detach().clone().requires_grad_(x.is_floating_point()) for x in batch.inputs)
+    floats = [x for x in inputs if x.is_floating_point()]
+    away = [x.detach() - mean for x, mean in zip(floats, means, strict=True)]
+    with torch.enable_grad(), watched(view) as seen:
+        output_tensor(Batch(inputs=inputs, keys=batch.keys, target=None).call(model))
+        nodes = view.activations(torch.cat([view.read(x) for x in seen]))
+        every = [(layer, index) for layer, values in enumerate(nodes) for index in range(values.shape[1])]
+        result = [np.zeros((values.shape[1], few.columns.lags, len(few.columns.names))) for values in nodes]
+        for layer, index in tqdm(every, desc="nodes", delay=PROGRESS_DELAY, leave=False, disable=not progress):
+            node = nodes[layer][:, index]
+            if node.requires_grad:
+                slopes = torch.autograd.grad(node.sum(), floats, retain_graph=True, materialize_grads=True)
+                parts = [g * d for g, d in zip(slopes, away, strict=True)]
+                result[layer][index] = few.columns.effects(parts).abs().mean(0).flip(0).double().cpu().numpy()
+            if not result[layer][index].any() and bool((node != node[0]).any()):
+                return None
+    return tuple(result)
+
+
+def _node_changes(model: nn.Module, view: ModelView, few: Rows, means: Sequence[Tensor]) -> tuple[Array, ...]:
+    """By occlusion."""
+    batch, columns = few.batch, few.columns
+    places = [i for i, x in enumerate(batch.inputs) if x.is_floating_point()]
+
+    def nodes(*floats: Tensor) -> tuple[Tensor, ...]:
+        inputs = list(batch.inputs)
+        for place, value in zip(places, floats, strict=True):
+            inputs[place] = value
+        return view.activations(run(model, view, Batch(inputs=tuple(inputs), keys=batch.keys, target=None))[1])
+
+    floats = [batch.inputs[i] for i in places]
+    usual = [mean.expand_as(x) for x, mean in zip(floats, means, strict=True)]
+    starts = np.cumsum([0, *(x.shape[-1] for x in floats)])
+    with torch.no_grad():
+        result = [np.zeros((v.shape[1], columns.lags, len(columns.names))) for v in nodes(*floats)]
+        for (which, step, column), moved in occluded(nodes, floats, usual):
+            lag = 0 if step is None else floats[which].shape[1] - 1 - step
+            for values, change in zip(result, moved, strict=True):
+                values[:, lag, starts[which] + column] = change
+    return tuple(result)
+
+
+def column_means(held: Rows) -> list[Tensor]:
+    """Mean of each column over rows and lags, one tensor (F,) per float input."""
+    return [x.flatten(0, -2).mean(0) for x in held.batch.inputs if x.is_floating_point()]
