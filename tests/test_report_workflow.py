@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import kaninterp as ki
 from kaninterp.core import DataError, ModelError, ReportWriteError, ShapeError, StateError
+from kaninterp.render.passport_nouns import PassportCards
 from tests.planted import additive, lagged
 from tests.tiny import TwoPaths, hybrid, paper_head
 
@@ -374,12 +375,22 @@ def test_nodes_are_described_in_columns_or_it_is_said_why_not():
     head = ki.KANHead(2, 1, (2,), domain=(-1.05, 1.05), generator=torch.Generator().manual_seed(0))
     ki.fit(head, then, target="y", epochs=20, lr=2e-2, domain_updates=0.0, seed=0, progress=False)
     page = ki.report(head, then, target="y", progress=False)
-    table = next(t for t in page.document.section("network").blocks[-1].companions if t.id == "passports")
+    cards = next(b for b in page.document.section("network").blocks if isinstance(b, PassportCards))
+    table = cards.table
     assert table.rows[0][0].text == page.analysis.trace.output_names[0]
     assert len(table.rows) == 3  # the output and the hidden nodes, not the columns themselves
     assert "a rising" in table.rows[0][2]
     assert "b rising" in table.rows[0][2]
     assert "About" in table.rows[0][2]
+    output = cards.items[0]
+    assert output.described
+    assert output.text.startswith("Rises with ")
+    assert {effect.name for effect in output.effects} == {"a", "b"}
+    for effect in output.effects:
+        column = then[effect.name]
+        assert effect.seen == pytest.approx((column.min(), column.max()), abs=0.05)  # of the rows it was fitted on
+        assert effect.curve[0] < 0 < effect.curve[-1]
+        assert sum(effect.support) == pytest.approx(1, abs=1e-2)
     few = ki.report(head, then[:150], target="y", progress=False)
     assert any(
         "Nodes were not described: 150 rows" in getattr(block, "text", "")

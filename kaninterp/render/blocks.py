@@ -12,6 +12,7 @@ from .cells import Name, Table, Whisker
 from .drift_nouns import PeriodMap
 from .edge_nouns import EdgeCards
 from .figure_nouns import NetworkFigure
+from .passport_nouns import PassportCards
 
 __all__ = [
     "AnswerBox",
@@ -251,7 +252,7 @@ class Definitions:
 
 Block: TypeAlias = (
     "AnswerBox | Questions | Findings | Paragraph | Table | SurvivalChart | LossCurve | InputCards | Listing | Verbatim"
-    " | Definitions | NetworkFigure | EdgeCards | PeriodMap"
+    " | Definitions | NetworkFigure | EdgeCards | PassportCards | PeriodMap"
 )
 
 

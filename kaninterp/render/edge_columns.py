@@ -24,7 +24,8 @@ NEAR = 1.5
 """Edges within this factor of the plan's threshold are drawn too: they are the decisions to check."""
 MAX_LISTED = 2500
 """Edges listed with their scores: about 60 bytes each."""
-MAX_CURVES = 700
+MAX_CURVES = MAX_DRAWN + MAX_NEAR
+"""Edges whose curve is in the file: all that are drawn one by one; about 110 bytes each."""
 CURVE_POINTS = 33
 CURVE_STEPS = 1000
 DIGITS = 4

@@ -18,6 +18,7 @@ from .figure_nouns import NetworkFigure
 from .heatmap import heatmap, needs_heatmap
 from .loss_curve import loss_curve
 from .network import edge_label, network_svg
+from .passport_figure import effect_figure
 from .period_map import LEVELS, period_map
 from .ruler import ruler
 from .serial import to_json
@@ -97,6 +98,7 @@ def _environment() -> Environment:
         badge=badge,
         cell_name=_name,
         edge_figure=edge_figure,
+        effect_figure=effect_figure,
         numeric=lambda head: head.startswith("#"),
         network_svg=network_svg,
         ruler=ruler,

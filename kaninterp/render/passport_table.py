@@ -9,7 +9,7 @@ from kaninterp.render.cells import Cell, Name, Table
 from kaninterp.render.material import Material
 from kaninterp.render.wording import count, percent, shorten, shown
 
-__all__ = ["passport_tables"]
+__all__ = ["LONGEST_NAME", "TOGETHER", "listed", "passport_table"]
 
 MOST_ROWS = 24
 """Nodes listed: outputs, then nodes of the largest score."""
@@ -27,29 +27,32 @@ NOTE = (
 )
 
 
-def passport_tables(material: Material) -> tuple[Table, ...]:
-    """One table of the nodes that matter; none where nothing was described."""
+def listed(material: Material) -> list[Passport]:
+    """Passports of the nodes that matter: outputs, then by score; none of a node that leads nowhere."""
     found = material.analysis.passports
-    if found is None or not found.nodes:
-        return ()
+    if found is None:
+        return []
     weights = [scores.nodes_kan2.max(0) for scores in material.analysis.scores]
     weights.append(np.full(material.analysis.trace.card.widths[-1], np.inf))
     first = 1 if material.plain else 0  # the nodes of a plain KAN's first layer are the columns
     nodes = [p for p in found.nodes if p.layer >= first and weights[p.layer][p.index] > 0]
-    nodes.sort(key=lambda p: (-float(weights[p.layer][p.index]), p.layer, p.index))
-    if not nodes:
-        return ()
+    return sorted(nodes, key=lambda p: (-float(weights[p.layer][p.index]), p.layer, p.index))
+
+
+def passport_table(material: Material) -> Table | None:
+    """One table of the nodes that matter; None where nothing was described."""
+    found, nodes = material.analysis.passports, listed(material)
+    if found is None or not nodes:
+        return None
     left = len(nodes) - MOST_ROWS
     note = NOTE.format(rows=count(found.held_out), limit=percent(DESCRIBED))
-    return (
-        Table(
-            id="passports",
-            caption="What each node is, in at most three of your columns",
-            columns=("Node", "#Described", "In your columns"),
-            rows=tuple(_row(material, p) for p in nodes[:MOST_ROWS]),
-            folded=True,
-            note=note + (f" {count(left)} nodes with a smaller score are left out." if left > 0 else ""),
-        ),
+    return Table(
+        id="passports",
+        caption="What each node is, in at most three of your columns",
+        columns=("Node", "#Described", "In your columns"),
+        rows=tuple(_row(material, p) for p in nodes[:MOST_ROWS]),
+        folded=True,
+        note=note + (f" {count(left)} nodes with a smaller score are left out." if left > 0 else ""),
     )
 
 

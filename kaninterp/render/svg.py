@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
-__all__ = ["bars_path", "element", "histogram_paths", "polyline", "scale", "short", "tag"]
+__all__ = ["bars_path", "element", "histogram_paths", "polyline", "scale", "short", "simplified", "tag"]
 
 
 def short(value: float) -> str:
@@ -73,6 +73,33 @@ def polyline(points: Sequence[tuple[int, int]]) -> str:
     for step in steps[1:]:
         path += step if step.startswith("-") else f" {step}"
     return f"M{points[0][0]} {points[0][1]}" + (f"l{path}" if path else "")
+
+
+def simplified(points: Sequence[tuple[int, int]], within: float) -> list[tuple[int, int]]:
+    """Few points of a curve, its ends among them, whose lines stay ``within`` of the others upwards or downwards.
+
+    Each line is made as long as it can be, from left to right; points must go to the right.
+
+    Examples
+    --------
+    >>> simplified([(0, 0), (1, 1), (2, 2), (3, 5)], 0.5)
+    [(0, 0), (2, 2), (3, 5)]
+    """
+    kept = list(points[:1])
+    start = 0
+    while start < len(points) - 1:
+        stop = start + 1
+        while stop + 1 < len(points) and _near(points[start : stop + 2], within):
+            stop += 1
+        kept.append(points[stop])
+        start = stop
+    return kept
+
+
+def _near(points: Sequence[tuple[int, int]], within: float) -> bool:
+    """Whether the line from the first to the last of these points passes all others closely."""
+    (x0, y0), (x1, y1) = points[0], points[-1]
+    return all(abs(y0 + (y1 - y0) * (x - x0) / (x1 - x0) - y) <= within for x, y in points[1:-1])
 
 
 def bars_path(values: Sequence[float], width: float, height: float, gap: float = 1.0) -> str:

@@ -24,6 +24,7 @@ from .cells import Badge, Bars, Cell, Histogram, Name, Table, Whisker, Zones
 from .drift_nouns import PeriodMap
 from .edge_nouns import EdgeCards
 from .figure_nouns import NetworkFigure
+from .passport_nouns import PassportCards
 from .wording import count, number, percent, shorten, sign
 
 __all__ = ["to_text"]
@@ -172,6 +173,15 @@ def _edges(block: EdgeCards) -> str:
     return "\n".join(lines)
 
 
+def _passports(block: PassportCards) -> str:
+    lines = [block.caption]
+    for card in block.items[:MOST_ROWS]:
+        facts = ". ".join(f"{term}: {value}" for term, value in card.facts)
+        lines.append(_wrap(f"{card.text} {facts}.", "    ", f"  {shorten(card.name.text, LONGEST_NAME)}: "))
+    more = len(block.items) - MOST_ROWS
+    return "\n".join([*lines, f"  ... and {count(more)} more nodes in the page"] if more > 0 else lines)
+
+
 def _listing(block: Listing) -> str:
     return "\n".join([block.caption, *(_wrap(value, "      ", f"  {term}: ") for term, value in block.rows)])
 
@@ -214,5 +224,6 @@ _WRITERS: dict[type[Any], Callable[[Any], str]] = {
     Definitions: _definitions,
     NetworkFigure: _network,
     EdgeCards: _edges,
+    PassportCards: _passports,
     PeriodMap: _periods,
 }

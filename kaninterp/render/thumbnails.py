@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from .figure_nouns import LayerAxes, NetworkFigure
-from .svg import polyline, short, tag
+from .svg import polyline, short, simplified, tag
 
 __all__ = ["HEIGHT", "WIDTH", "Group", "groups", "symbols", "thumbnail"]
 
@@ -15,6 +15,8 @@ WIDTH, HEIGHT = 320, 200
 TOP, BASE, MIDDLE = 12, 148, 80
 """The curve lives between TOP and BASE; the histogram below it, down to HEIGHT."""
 RUG = 44
+WITHIN = 1.5
+"""A drawn line may miss its curve by this: half a pixel of a page, where a thumbnail is about 104 pixels wide."""
 
 Group = tuple[int, int, tuple[int, ...], float]
 """Layer of the target node, its index, its drawn edges, and half the height of the shared axis."""
@@ -61,7 +63,7 @@ def _symbol(axes: LayerAxes, layer: int, src: int) -> Markup:
     for start, stop, share in axes.rug[src]:
         x0, x1 = (min(max(WIDTH * (v - low) / span, 0), WIDTH) for v in (start, stop))
         tall = max(RUG * share / top, 3.0)
-        bars.append(f"M{short(x0 + 1)} {HEIGHT}v{short(-tall)}H{short(max(x1 - 1, x0 + 2))}V{HEIGHT}z")
+        bars.append(f"M{x0 + 1:.0f} {HEIGHT}v{-tall:.0f}H{max(x1 - 1, x0 + 2):.0f}V{HEIGHT}z")
     content = Markup("").join(
         [
             tag("rect", width=WIDTH, height=BASE + 6, class_="outer"),
@@ -82,8 +84,8 @@ def thumbnail(figure: NetworkFigure, i: int, half: float) -> Markup:
     k = (high - low) / (2 * half) if half > 0 else 1.0
     m = MIDDLE - ((BASE - TOP) / 2 * low / half if half > 0 else 0.0) - BASE * k
     before, seen, after = _parts(points, figure.axes[layer], src)
-    thin = polyline(before) + polyline(after)
-    paths = [(thin, "t"), (polyline(seen), "v")]
+    thin = _line(before) + _line(after)
+    paths = [(thin, "t"), (_line(seen), "v")]
     drawing = Markup("").join(tag("path", d=d, class_=kind) for d, kind in paths if d)
     return tag(
         "svg",
@@ -91,6 +93,10 @@ def thumbnail(figure: NetworkFigure, i: int, half: float) -> Markup:
         viewBox=f"0 0 {WIDTH} {HEIGHT}",
         aria_hidden="true",
     )
+
+
+def _line(points: Points) -> str:
+    return polyline(simplified(points, WITHIN))
 
 
 def curve_points(curve: Sequence[int]) -> list[tuple[int, int]]:

@@ -14,6 +14,7 @@ from kaninterp.core import (
     EdgeAblation,
     EdgeMask,
     EdgeTable,
+    Effect,
     Estimate,
     Finding,
     InputAblation,
@@ -22,6 +23,8 @@ from kaninterp.core import (
     ModelCard,
     NodeTable,
     PartTable,
+    Passport,
+    Passports,
     PruneCost,
     PrunePlan,
     RangeTable,
@@ -89,7 +92,7 @@ def synthetic(
     )
     ablation = _ablation(names, widths, rng, loss) if names is not None and measured else None
     return Analysis(
-        passports=None,
+        passports=_passports(names, widths, lags, backbone, seed) if ablation else None,
         trace=trace,
         ablation=ablation,
         attribution=_attribution(names, lags, widths, ablation, rng) if ablation and names else None,
@@ -308,6 +311,51 @@ def _edge_ablation(scores, alive, rng):
         np.where(a, s.strength**2 * rng.lognormal(0, 0.9, a.shape), 0.0) for s, a in zip(scores, alive, strict=True)
     )
     return EdgeAblation(loss="mse", rows=512, base=0.08, change=change)
+
+
+def _passports(names, widths, lags, backbone, seed):
+    """Of every node: described or not, with and without a formula, of one to three columns; one that is constant."""
+    rng = np.random.default_rng(1000 + seed)  # its own: what is above stays as it was
+    nodes = []
+    for layer in range(0 if backbone else 1, len(widths)):
+        for index in range(widths[layer]):
+            known = (layer, index) != (1, 0)
+            picked = rng.permutation(len(names))[: 1 + index % 3] if known else ()
+            effects = tuple(_effect(names[c], int(c), lags, rng) for c in picked)
+            r2 = float(rng.uniform(-0.1, 1.0))
+            nodes.append(
+                Passport(
+                    layer=layer,
+                    index=index,
+                    name=f"node {layer}.{index}",
+                    spread=float(known),
+                    effects=effects,
+                    r2=r2,
+                    additive=r2 - 0.03 * (index % 2),
+                    formula=f"0.3 + 2 * {names[picked[0]]}^2" if known and index % 2 else "",
+                    formula_r2=r2 - 0.01 if known and index % 2 else np.nan,
+                )
+            )
+    return Passports(rows=1168, held_out=584, nodes=tuple(nodes))
+
+
+def _effect(name, column, lags, rng):
+    weights = rng.dirichlet(np.ones(lags)) if rng.random() < 0.5 else np.eye(lags)[rng.integers(lags)]
+    grid = np.linspace(*sorted(rng.normal(0, 10.0 ** rng.integers(-2, 5), 2)), 33)
+    z = np.linspace(-1, 1, 33)
+    kind = rng.integers(3)
+    curve = rng.lognormal(-1, 1) * [z, -np.tanh(3 * z), z**2 - 0.3][kind]
+    return Effect(
+        name=name,
+        column=column,
+        lag=int(weights.argmax()),
+        weights=weights,
+        share=float(rng.uniform(0, 0.6)),
+        direction=(0.95, -0.9, 0.1)[kind],
+        grid=grid,
+        curve=curve,
+        counts=rng.multinomial(584, rng.dirichlet(np.full(32, 0.3))) / 584,
+    )
 
 
 def _ranges(layer, reference):

@@ -6,6 +6,7 @@ import itertools
 import math
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from kaninterp.render.html import bidi
 from kaninterp.render.layout import place
 from kaninterp.render.network import edge_levels, network_svg
 from kaninterp.render.ruler import ruler
-from kaninterp.render.svg import bars_path, polyline, tag
+from kaninterp.render.svg import bars_path, polyline, simplified, tag
 from kaninterp.render.thumbnails import groups, thumbnail
 from kaninterp.render.wording import columns_of, number, percent, shorten, shown
 from tests.render.synthetic import synthetic
@@ -39,6 +40,20 @@ def test_polyline_goes_through_its_points(points):
         x, y = x + dx, y + dy
         walked.append((x, y))
     assert walked == points
+
+
+@given(st.lists(st.integers(-50, 50), min_size=1, max_size=40), st.floats(0, 5))
+def test_simplified_curves_keep_their_ends_and_stay_near(heights, within):
+    points = list(enumerate(heights))
+    few = simplified(points, within)
+    assert set(few) <= set(points)
+    assert (few[0], few[-1]) == (points[0], points[-1])
+    drawn = np.interp(range(len(heights)), [x for x, _ in few], [y for _, y in few])
+    assert np.abs(drawn - heights).max() <= within + 1e-9
+
+
+def test_a_straight_line_needs_two_points():
+    assert simplified([(3 * i, 2 * i) for i in range(33)], 0.0) == [(0, 0), (96, 64)]
 
 
 @given(st.text())

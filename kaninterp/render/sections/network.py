@@ -13,7 +13,7 @@ from kaninterp.render.edge_columns import edge_columns, layer_axes
 from kaninterp.render.figure_nouns import Edges, NetworkFigure
 from kaninterp.render.material import Material
 from kaninterp.render.network_nodes import links, nodes
-from kaninterp.render.passport_table import passport_tables
+from kaninterp.render.passport_cards import passport_cards
 from kaninterp.render.readings import DEFAULT, KEYS, LABELS, Agreement, agreement, readings
 from kaninterp.render.wording import count, join, number, percent, plural, shorten, shown
 
@@ -28,13 +28,13 @@ MAX_RUGS = 400
 def network_section(material: Material) -> Section:
     """Banner, figure, agreement of the readings, and the meaning of the nodes."""
     agreements = agreement(material.analysis)
-    meaning = (*passport_tables(material), *_meaning(material))
-    figure = _figure(material, (*meaning, *_missing(material), *_agreement_tables(agreements)))
+    figure = _figure(material, (*_meaning(material), *_missing(material), *_agreement_tables(agreements)))
     blocks: list[Block] = []
     banner = _banner(figure, agreements)
     if banner:
         blocks.append(Paragraph(text=banner, tone="warning"))
     blocks.append(figure)
+    blocks.extend(passport_cards(material))
     passports = material.analysis.passports
     if passports is not None and passports.remark:
         blocks.append(Paragraph(text=f"Nodes were not described: {shown(passports.remark)}.", tone="note"))
