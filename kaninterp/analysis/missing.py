@@ -7,7 +7,7 @@
 | constant | alive and curved, but constant in this data: its source does not vary, or left the domain |
 | dead-target | alive, but no path leads from its target to an output |
 | cancelled | strong, but other edges into the same node undo it |
-| noise | removing it does not raise the loss |
+| noise | removing it does not raise the loss: the 95 % interval of the change reaches 0 or lies below |
 | below-limit | alive and at work, too weak to be drawn |
 """
 
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kaninterp.core.errors import InputError
+from kaninterp.core.evidence import OUTPUT_CHANGE, Z95, EdgeAblation, Estimate, Twins
 from kaninterp.core.frozen import Array
 from kaninterp.core.mask import EdgeMask
 from kaninterp.core.trace import Trace
@@ -26,7 +27,7 @@ from kaninterp.core.trace import Trace
 from .attribution import live_std
 from .bundle import Analysis, LayerScores
 from .scores import edge_scores
-from .wording import counted, number
+from .wording import counted, number, range_words, shown, signed
 
 __all__ = ["CODES", "DRAWING_LIMIT", "Missing", "edge_codes", "missing_nodes"]
 
@@ -71,6 +72,10 @@ class Missing:
         The reason in words, with its numbers.
     edges : tuple of (str, int)
         Codes of the edges on that side and how many of each.
+    change : Estimate or None
+        Rise of the loss when all edges on that side are replaced by their means; None where it was not measured.
+    twins : tuple of Twins
+        Pairs of edges, one of them on that side, that undo each other.
     """
 
     layer: int
@@ -80,6 +85,8 @@ class Missing:
     code: str
     text: str
     edges: tuple[tuple[str, int], ...]
+    change: Estimate | None = None
+    twins: tuple[Twins, ...] = ()
 
 
 def edge_codes(
@@ -125,24 +132,52 @@ def missing_nodes(analysis: Analysis, *, limit: float = DRAWING_LIMIT, reading: 
                     called = "KAN 2.0 score" if reading == "kan2" else reading
                     measured = f"the largest {called} is {number(values.max())}, edges are drawn from {number(limit)}"
                     note = f"; {measured}" if values.max() > 0 else ""
-                    found.append(_missing(analysis.trace, (layer, index, side), kinds, note))
+                    found.append(_missing(analysis, (layer, index, side), kinds, note))
     return tuple(found)
 
 
-def _missing(trace: Trace, where: tuple[int, int, str], kinds: list[str], note: str) -> Missing:
+def _missing(analysis: Analysis, where: tuple[int, int, str], kinds: list[str], note: str) -> Missing:
     layer, index, side = where
     count = Counter(kinds)
     edges = tuple((code, count[code]) for code in CODES if count[code])
     parts = ", ".join(f"{n} {CODES[code]}" for code, n in edges)
+    ablation = analysis.edge_ablation
+    change = ablation.node(layer, index, side) if ablation is not None else None
+    pairs = _pairs(ablation, where, kinds) if ablation is not None else ()
+    removed = "; " + _removed(ablation, change, kinds) if ablation is not None and change is not None else ""
+    told = "".join(f"; {_told(analysis.trace, pair)}" for pair in pairs[:1])
     return Missing(
         layer=layer,
         index=index,
-        name=trace.node_name(layer, index),
+        name=analysis.trace.node_name(layer, index),
         side=side,
         code=edges[0][0],
-        text=f"{counted(kinds, 'edge')} {'out of' if side == 'out' else 'into'} it: {parts}{note}.",
+        text=f"{counted(kinds, 'edge')} {'out of' if side == 'out' else 'into'} it: {parts}{note}{removed}{told}.",
         edges=edges,
+        change=change,
+        twins=pairs,
     )
+
+
+def _pairs(ablation: EdgeAblation, where: tuple[int, int, str], kinds: list[str]) -> tuple[Twins, ...]:
+    """Twins of the cancelled edges on one side of a node."""
+    layer, index, side = where
+    cancelled = [other for other, kind in enumerate(kinds) if kind == "cancelled"]
+    places = [(layer, i, index) if side == "out" else (layer - 1, index, i) for i in cancelled]
+    found = [ablation.twins_of(*place) for place in places]
+    return tuple(dict.fromkeys(pair for pair in found if pair is not None))
+
+
+def _removed(ablation: EdgeAblation, change: Estimate, kinds: list[str]) -> str:
+    what = "removing it" if len(kinds) == 1 else f"removing all {len(kinds)}"
+    loss = "the outputs" if ablation.loss == OUTPUT_CHANGE else f"the loss ({ablation.loss})"
+    return f"{what} changes {loss} by {signed(change.value)} ({range_words(change.low, change.high)})"
+
+
+def _told(trace: Trace, pair: Twins) -> str:
+    names = " and ".join(shown(trace.node_name(pair.layer, src)) for src in pair.src)
+    both = f"{signed(pair.together.value)} ({range_words(pair.together.low, pair.together.high)})"
+    return f"{names} undo each other in {shown(trace.node_name(pair.layer + 1, pair.dst))}: removing both edges, {both}"
 
 
 def _layer_codes(analysis: Analysis, layer: int, drawn: Array, limit: float) -> tuple[tuple[str, ...], ...]:
@@ -155,7 +190,10 @@ def _layer_codes(analysis: Analysis, layer: int, drawn: Array, limit: float) -> 
     code[_no_loss(analysis, layer)] = "noise"
     code[_cancelled(analysis.trace, layer, scores)] = "cancelled"
     code[dead_target] = "dead-target"
-    code[(scores.strength == 0) & (scores.norm > 0)] = "constant"
+    still = scores.strength == 0
+    if layer:  # a source whose own edges cancel moves by rounding only
+        still = still | (live_std(analysis.trace)[layer - 1] == 0)
+    code[still & (scores.norm > 0)] = "constant"
     code[(scores.strength == 0) & (scores.norm == 0)] = "zero"
     code[~table.alive] = "masked"
     code[table.alive & ~hidden] = ""
@@ -165,8 +203,9 @@ def _layer_codes(analysis: Analysis, layer: int, drawn: Array, limit: float) -> 
 def _no_loss(analysis: Analysis, layer: int) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     if analysis.edge_ablation is None:
         return np.zeros(analysis.scores[layer].norm.shape, bool)
-    change = analysis.edge_ablation.change[layer]
-    return np.isfinite(change) & (change <= 0)
+    change, error = analysis.edge_ablation.change[layer], analysis.edge_ablation.error
+    least = change - Z95 * error[layer] if error else change
+    return np.isfinite(change) & (least <= 0)
 
 
 def _cancelled(trace: Trace, layer: int, scores: LayerScores) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:

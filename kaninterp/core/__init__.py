@@ -16,7 +16,16 @@ from .errors import (
     ShapeError,
     StateError,
 )
-from .evidence import EdgeAblation, Estimate, InputAblation, InputAttribution, InputShapley, PruneCost, SurvivalCurve
+from .evidence import (
+    EdgeAblation,
+    Estimate,
+    InputAblation,
+    InputAttribution,
+    InputShapley,
+    PruneCost,
+    SurvivalCurve,
+    Twins,
+)
 from .findings import Finding, Verdict
 from .mask import EdgeMask
 from .parts import PartTable
@@ -82,6 +91,7 @@ __all__ = [
     "SurvivalTable",
     "Trace",
     "TrustReading",
+    "Twins",
     "Verdict",
     "WatchedColumns",
     "WatchedLayer",

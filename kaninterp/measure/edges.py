@@ -1,8 +1,9 @@
-"""What it costs to replace a single edge of the head by its mean, measured on the loss itself."""
+"""What it costs to replace edges of the head by their means, one or all of a node, measured on the loss itself."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from kaninterp.adapters import ModelView, as_view
-from kaninterp.core import EdgeAblation
-from kaninterp.core.frozen import Array
+from kaninterp.core import EdgeAblation, Estimate, Twins
+from kaninterp.core.evidence import Z95
+from kaninterp.core.frozen import Array, BoolArray, IntArray
 from kaninterp.measure.host import run, untouched
 from kaninterp.measure.losses import Loss, row_losses
+from kaninterp.measure.probe_error import RunningError
 from kaninterp.measure.rows import held_rows
 from kaninterp.measure.tracing import prepared
+from kaninterp.measure.twins import moving, summed, twins
 
 __all__ = ["ablate_edges", "changed_outputs", "head_score"]
 
@@ -37,7 +41,9 @@ def ablate_edges(
     path: str | None = None,
     rows: int = EDGE_ROWS,
 ) -> EdgeAblation:
-    """Rise of the loss when one edge is replaced by its mean; the model is not changed.
+    """Rise of the loss when edges are replaced by their means: one, all out of a node, all into it, two twins.
+
+    The model is not changed.
 
     Parameters
     ----------
@@ -49,11 +55,26 @@ def ablate_edges(
     Returns
     -------
     EdgeAblation
+        Standard errors are those of a mean over blocks of rows (see `RunningError`), paired with the intact model.
+
+    Raises
+    ------
+    ModelError, DataError, InputTypeError
+        As for `ablate`.
 
     Notes
     -----
-    The edge's values are taken out of its node and the layers above are evaluated again. Where the model does
+    The edges' values are taken out of their nodes and the layers above are evaluated again. Where the model does
     not return the head's own output, the change of the head's outputs is measured instead of the loss.
+
+    Examples
+    --------
+    >>> import torch, kaninterp as ki
+    >>> head = ki.KANHead(2, 1, domain=(-1, 1), generator=torch.Generator().manual_seed(0))
+    >>> x = torch.rand(100, 2, generator=torch.Generator().manual_seed(0))
+    >>> found = ablate_edges(head, (x, head(x).detach()))
+    >>> found.node(0, 1, "out").low > 0  # a single layer: the node's only edge
+    True
     """
     view = as_view(model, path)
     held = held_rows(prepared(model, data, target=target, feature_names=feature_names), rows)
@@ -61,9 +82,42 @@ def ablate_edges(
         output, head = run(model, view, held.batch)
         nodes = view.activations(head)
         score, name = head_score(output, nodes[-1], held.batch.target, loss)
-        base = float(score(nodes[-1]).mean())
-        change = tuple(_layer_changes(view, depth, nodes, score, base) for depth in range(len(view.layers)))
-    return EdgeAblation(loss=name, rows=held.n, base=base, change=change)
+        intact = score(nodes[-1])
+        rise = Rise(score=score, intact=intact, block=held.block * max(1, len(intact) // held.n))
+        parts = [_layer(view, depth, nodes, rise) for depth in range(len(view.layers))]
+    names = ("change", "error", "out", "out_error", "into", "into_error")
+    return EdgeAblation(
+        loss=name,
+        rows=held.n,
+        base=float(intact.mean()),
+        twins=tuple(pair for part in parts for pair in part.pop("twins")),
+        **{key: tuple(part[key] for part in parts) for key in names},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rise:
+    """Rise of the loss over that of the intact model on the same rows.
+
+    Attributes
+    ----------
+    score : callable
+        Loss of every row, given the head's outputs.
+    intact : ndarray, shape (rows,)
+        Loss of the intact model.
+    block : int
+        Neighbouring rows that are drawn together.
+    """
+
+    score: RowLoss
+    intact: Array
+    block: int
+
+    def of(self, outputs: Tensor) -> tuple[float, float]:
+        """Mean rise for other outputs, and its standard error."""
+        running = RunningError(len(self.intact), self.block)
+        running.add(self.score(outputs) - self.intact)
+        return float(running.mean), float(running.error)
 
 
 def head_score(output: Tensor, head_output: Tensor, target: Tensor | None, loss: Loss) -> tuple[RowLoss, str]:
@@ -80,21 +134,42 @@ def changed_outputs(view: ModelView, nodes: tuple[Tensor, ...], target: tuple[in
     depth, dst = target
     values = nodes[depth + 1].clone()
     values[:, dst] += change
-    for above in view.layers[depth + 1 :]:
-        values = above(values)
+    return _above(view, depth, values)
+
+
+def _above(view: ModelView, depth: int, values: Tensor) -> Tensor:
+    """Outputs of the head for other values of the nodes above layer ``depth``."""
+    for layer in view.layers[depth + 1 :]:
+        values = layer(values)
     return values
 
 
-def _layer_changes(view: ModelView, depth: int, nodes: tuple[Tensor, ...], score: RowLoss, base: float) -> Array:
+def _layer(view: ModelView, depth: int, nodes: tuple[Tensor, ...], rise: Rise) -> dict[str, Any]:
+    """All removals of one layer's edges."""
     layer = view.layers[depth]
-    result = np.where(layer.alive, np.nan, 0.0)
     edges = layer.edges(nodes[depth])
-    spread = edges.std(0, unbiased=False)
-    moving = (spread > 0).cpu().numpy()
-    places = np.argwhere(layer.alive & moving)
-    result[layer.alive & ~moving] = 0.0
-    strongest = np.argsort([-float(spread[d, s]) for d, s in places], kind="stable")[:MAX_EDGES]
-    for dst, src in places[strongest]:
-        outputs = changed_outputs(view, nodes, (depth, dst), edges[:, dst, src].mean() - edges[:, dst, src])
-        result[dst, src] = float(score(outputs).mean()) - base
-    return result
+    moves = moving(edges, layer.alive)
+    moved = (edges.mean(0) - edges) * torch.from_numpy(moves).to(edges)
+    found: dict[str, Any] = {}
+    found["change"], found["error"] = np.where(moves, np.nan, 0.0), np.where(moves, np.nan, 0.0)
+    for dst, src in _strongest(edges, moves):
+        outputs = changed_outputs(view, nodes, (depth, dst), moved[:, dst, src])
+        found["change"][dst, src], found["error"][dst, src] = rise.of(outputs)
+    whole = {"out": moved.unbind(2), "into": torch.diag_embed(summed(moved)).unbind(2)}
+    for name, changes in whole.items():
+        pairs = [rise.of(_above(view, depth, nodes[depth + 1] + c)) if bool(c.any()) else (0.0, 0.0) for c in changes]
+        found[name], found[f"{name}_error"] = np.array(pairs).T
+    found["twins"] = []
+    for dst, first, second in twins(edges, moves):
+        outputs = changed_outputs(view, nodes, (depth, dst), summed(moved[:, dst, [first, second]]))
+        value, error = rise.of(outputs)
+        together = Estimate(value=value, low=value - Z95 * error, high=value + Z95 * error)
+        found["twins"].append(Twins(layer=depth, dst=dst, src=(first, second), together=together))
+    return found
+
+
+def _strongest(edges: Tensor, moves: BoolArray) -> IntArray:
+    """Places (dst, src) of the edges to measure, strongest first."""
+    places = np.argwhere(moves)
+    spread = edges.std(0, unbiased=False).double().cpu().numpy()
+    return places[np.argsort(-spread[moves], kind="stable")[:MAX_EDGES]]

@@ -32,6 +32,7 @@ from kaninterp.core import (
     Reason,
     SurvivalCurve,
     Trace,
+    Twins,
     Verdict,
 )
 
@@ -310,7 +311,23 @@ def _edge_ablation(scores, alive, rng):
     change = tuple(
         np.where(a, s.strength**2 * rng.lognormal(0, 0.9, a.shape), 0.0) for s, a in zip(scores, alive, strict=True)
     )
-    return EdgeAblation(loss="mse", rows=512, base=0.08, change=change)
+    out, into = [tuple(layer.sum(axis) for layer in change) for axis in (0, 1)]
+    error, out_error, into_error = [tuple(0.1 * layer for layer in layers) for layers in (change, out, into)]
+    few = min(2, change[0].shape[1])
+    together = Estimate(value=0.0, low=-0.001, high=0.001)
+    twins = (Twins(layer=0, dst=0, src=(0, few - 1), together=together),) if few == 2 else ()
+    return EdgeAblation(
+        loss="mse",
+        rows=512,
+        base=0.08,
+        change=change,
+        error=error,
+        out=out,
+        out_error=out_error,
+        into=into,
+        into_error=into_error,
+        twins=twins,
+    )
 
 
 def _passports(names, widths, lags, backbone, seed):

@@ -6,12 +6,13 @@ import numpy as np
 
 from kaninterp.analysis.drivers import Driver, node_drivers
 from kaninterp.analysis.findings_edges import AGREEMENT
-from kaninterp.analysis.missing import DRAWING_LIMIT, missing_nodes
+from kaninterp.analysis.missing import DRAWING_LIMIT
 from kaninterp.render.blocks import Block, Paragraph, Section
 from kaninterp.render.cells import Bars, Name, Table
 from kaninterp.render.edge_columns import edge_columns, layer_axes
 from kaninterp.render.figure_nouns import Edges, NetworkFigure
 from kaninterp.render.material import Material
+from kaninterp.render.missing_table import missing_tables
 from kaninterp.render.network_nodes import links, nodes
 from kaninterp.render.passport_cards import passport_cards
 from kaninterp.render.readings import DEFAULT, KEYS, LABELS, Agreement, agreement, readings
@@ -20,7 +21,6 @@ from kaninterp.render.wording import count, join, number, percent, plural, short
 __all__ = ["network_section"]
 
 MAX_NODE_ROWS = 96
-MAX_MISSING_ROWS = 80
 MAX_RUGS = 400
 """Histograms of source nodes: about 150 bytes each in the data."""
 
@@ -28,7 +28,7 @@ MAX_RUGS = 400
 def network_section(material: Material) -> Section:
     """Banner, figure, agreement of the readings, and the meaning of the nodes."""
     agreements = agreement(material.analysis)
-    figure = _figure(material, (*_meaning(material), *_missing(material), *_agreement_tables(agreements)))
+    figure = _figure(material, (*_meaning(material), *missing_tables(material), *_agreement_tables(agreements)))
     blocks: list[Block] = []
     banner = _banner(figure, agreements)
     if banner:
@@ -103,25 +103,6 @@ def _left_out(material: Material, edges: Edges, nodes_left: str) -> str:
     if nodes_left:
         parts.append(f"Not drawn: {nodes_left}.")
     return " ".join(parts)
-
-
-def _missing(material: Material) -> tuple[Table, ...]:
-    """Nodes without a drawn edge, with the reason (question 1)."""
-    found = missing_nodes(material.analysis)
-    if not found:
-        return ()
-    rows = tuple((Name(text=shown(m.name), href=f"node-{m.layer}-{m.index}"), m.side, shown(m.text)) for m in found)
-    left, nodes_ = len(rows) - MAX_MISSING_ROWS, len({(m.layer, m.index) for m in found})
-    return (
-        Table(
-            id="missing",
-            caption=f"Why {nodes_} node{plural(nodes_)} show{'s' if nodes_ == 1 else ''} no edge on a side",
-            columns=("Node", "Side", "Reason"),
-            rows=rows[:MAX_MISSING_ROWS],
-            folded=True,
-            note=f"{left} more rows left out." if left > 0 else "",
-        ),
-    )
 
 
 def _banner(figure: NetworkFigure, agreements: tuple[Agreement, ...]) -> str:
