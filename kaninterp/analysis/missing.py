@@ -68,8 +68,10 @@ class Missing:
         Which side shows no edge.
     code : str
         One of `CODES`.
+    reason : str
+        The reason in words, with the largest score.
     text : str
-        The reason in words, with its numbers.
+        The same, with what removing the edges does where that was measured.
     edges : tuple of (str, int)
         Codes of the edges on that side and how many of each.
     change : Estimate or None
@@ -83,6 +85,7 @@ class Missing:
     name: str
     side: str
     code: str
+    reason: str
     text: str
     edges: tuple[tuple[str, int], ...]
     change: Estimate | None = None
@@ -145,6 +148,7 @@ def _missing(analysis: Analysis, where: tuple[int, int, str], kinds: list[str], 
     change = ablation.node(layer, index, side) if ablation is not None else None
     pairs = _pairs(ablation, where, kinds) if ablation is not None else ()
     removed = "; " + _removed(ablation, change, kinds) if ablation is not None and change is not None else ""
+    reason = f"{counted(kinds, 'edge')} {'out of' if side == 'out' else 'into'} it: {parts}{note}"
     told = "".join(f"; {_told(analysis.trace, pair)}" for pair in pairs[:1])
     return Missing(
         layer=layer,
@@ -152,7 +156,8 @@ def _missing(analysis: Analysis, where: tuple[int, int, str], kinds: list[str], 
         name=analysis.trace.node_name(layer, index),
         side=side,
         code=edges[0][0],
-        text=f"{counted(kinds, 'edge')} {'out of' if side == 'out' else 'into'} it: {parts}{note}{removed}{told}.",
+        reason=f"{reason}{told}.",
+        text=f"{reason}{removed}{told}.",
         edges=edges,
         change=change,
         twins=pairs,

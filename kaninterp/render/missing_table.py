@@ -49,7 +49,7 @@ def _row(missing: Missing, *, removed: bool) -> tuple[Cell, ...]:
     if not removed:
         return (name, missing.side, shown(missing.text))
     change = "not measured" if missing.change is None else _whisker(missing.change)
-    return (name, missing.side, change, shown(missing.text))
+    return (name, missing.side, change, shown(missing.reason))
 
 
 def _what(ablation: EdgeAblation | None) -> str:
