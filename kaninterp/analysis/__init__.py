@@ -42,6 +42,7 @@ from .scores import SCORES, Score, edge_scores, layer_scores, score_named
 from .sizes import compact_widths, multiply_adds, parameters
 from .straightness import STRAIGHT_R2, layer_straightness
 from .survival import Need, holm, measure_need
+from .understated import Understated, understated
 from .verdicts import input_verdicts
 
 __all__ = [
@@ -80,6 +81,7 @@ __all__ = [
     "Score",
     "ScoreRule",
     "Threshold",
+    "Understated",
     "aggregate",
     "analyze",
     "answers",
@@ -124,6 +126,7 @@ __all__ = [
     "to_graph",
     "to_json",
     "to_mask",
+    "understated",
     "with_verdicts",
     "write_graphml",
 ]

@@ -20,6 +20,7 @@ from .missing import CODES, DRAWING_LIMIT, missing_nodes
 from .places import raw_columns
 from .scores import edge_scores
 from .straightness import CAUSES, STRAIGHT_R2, count_causes
+from .understated import Understated, understated
 from .wording import counted, listed, number, percent, range_words, shown, signed
 
 __all__ = ["QUESTIONS", "Answer", "answers", "outside_rule"]
@@ -144,7 +145,23 @@ def _lighter_lines(analysis: Analysis) -> Answer:
         )
     else:
         sentences.append("There are too few edges to compare this ranking with the one by weight.")
+    faint = understated(analysis)
+    if faint:
+        sentences.append(_overlooked(analysis, faint[0]))
     return Answer(question=QUESTIONS[1], answer=" ".join(sentences), evidence=tuple(evidence), section="network")
+
+
+def _overlooked(analysis: Analysis, edge: Understated) -> str:
+    """The edge that those who go by size would miss."""
+    source, target = (
+        shown(analysis.trace.node_name(layer, index))
+        for layer, index in ((edge.layer, edge.src), (edge.layer + 1, edge.dst))
+    )
+    size = "weight norm" if edge.reading == "norm" else "amplitude"
+    return (
+        f"{source} → {target} would be overlooked by {size}: it has {percent(edge.size)} of the largest of its layer, "
+        f"but {percent(edge.effect)} of the largest effect on the output."
+    )
 
 
 def _short(value: float) -> str:

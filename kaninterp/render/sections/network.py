@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from kaninterp.analysis.drivers import Driver, node_drivers
-from kaninterp.analysis.findings_edges import AGREEMENT
 from kaninterp.analysis.missing import DRAWING_LIMIT
 from kaninterp.render.blocks import Block, Paragraph, Section
 from kaninterp.render.cells import Bars, Name, Table
+from kaninterp.render.disagreement import banner, signed_rank
 from kaninterp.render.edge_columns import edge_columns, layer_axes
 from kaninterp.render.figure_nouns import Edges, NetworkFigure
 from kaninterp.render.material import Material
 from kaninterp.render.missing_table import missing_tables
 from kaninterp.render.network_nodes import links, nodes
 from kaninterp.render.passport_cards import passport_cards
-from kaninterp.render.readings import DEFAULT, KEYS, LABELS, Agreement, agreement, readings
+from kaninterp.render.readings import DEFAULT, LABELS, Agreement, agreement, readings
 from kaninterp.render.wording import count, join, number, percent, plural, shorten, shown
 
 __all__ = ["network_section"]
@@ -30,9 +30,9 @@ def network_section(material: Material) -> Section:
     agreements = agreement(material.analysis)
     figure = _figure(material, (*_meaning(material), *missing_tables(material), *_agreement_tables(agreements)))
     blocks: list[Block] = []
-    banner = _banner(figure, agreements)
-    if banner:
-        blocks.append(Paragraph(text=banner, tone="warning"))
+    text = banner(material.analysis, figure, agreements)
+    if text:
+        blocks.append(Paragraph(text=text, tone="warning"))
     blocks.append(figure)
     blocks.extend(passport_cards(material))
     passports = material.analysis.passports
@@ -105,62 +105,10 @@ def _left_out(material: Material, edges: Edges, nodes_left: str) -> str:
     return " ".join(parts)
 
 
-def _banner(figure: NetworkFigure, agreements: tuple[Agreement, ...]) -> str:
-    bad = [a for a in agreements if a.rho < AGREEMENT]
-    if not bad:
-        return ""
-    worst = min(bad, key=lambda a: a.rho)
-    text = (
-        f"The readings do not agree on the order of the edges. {LABELS[worst.left]} and {_inside(worst.right)} "
-        f"have a rank correlation of {_signed(worst.rho)} over {worst.edges} edges of layer {worst.layer + 1} "
-        f"({AGREEMENT} or more counts as agreement)."
-    )
-    return f"{text}{_example(figure, worst)} {_WHAT_THEN}"
-
-
-_WHAT_THEN = "So switch the reading before you call an edge weak."
-
-
-def _inside(key: str) -> str:
-    """Label of a reading inside a sentence."""
-    return LABELS[key][0].lower() + LABELS[key][1:]
-
-
-def _signed(rho: float) -> str:
-    return f"{rho:.2f}".replace("-", "−")
-
-
-def _example(figure: NetworkFigure, worst: Agreement) -> str:
-    """The edge whose rank differs most between the two readings."""
-    keys = [reading.key for reading in figure.readings]
-    edges = figure.edges
-    here = [
-        i
-        for i in range(len(edges))
-        if edges.layer[i] == worst.layer
-        and all(edges.readings[keys.index(k)][i] is not None for k in KEYS if k in keys)
-    ]
-    if len(here) < 2:
-        return ""
-    ranks = []
-    for key in (worst.left, worst.right):
-        sizes = np.array([edges.readings[keys.index(key)][i] or 0.0 for i in here])
-        ranks.append(np.argsort(np.argsort(-sizes, kind="stable"), kind="stable") + 1)
-    pick = int(np.abs(ranks[0] - ranks[1]).argmax())
-    places = {(n.layer, n.index): n.name for n in figure.nodes}
-    src = places.get((worst.layer, edges.src[here[pick]]))
-    dst = places.get((worst.layer + 1, edges.dst[here[pick]]))
-    if src is None or dst is None:
-        return ""
-    return (
-        f" The edge {src} → {dst} is number {ranks[0][pick]} by {_inside(worst.left)} and number "
-        f"{ranks[1][pick]} by {_inside(worst.right)}."
-    )
-
-
 def _agreement_tables(agreements: tuple[Agreement, ...]) -> tuple[Table, ...]:
     rows = tuple(
-        (LABELS[a.left], LABELS[a.right], _signed(a.rho), f"layer {a.layer + 1}", count(a.edges)) for a in agreements
+        (LABELS[a.left], LABELS[a.right], signed_rank(a.rho), f"layer {a.layer + 1}", count(a.edges))
+        for a in agreements
     )
     if not rows:
         return ()
