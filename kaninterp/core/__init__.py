@@ -1,6 +1,7 @@
 """Ground floor: frozen nouns, names and errors. numpy only; everything above is a function of these."""
 
 from .clipping import ClippedPart, Clipping
+from .discoveries import benjamini_hochberg, benjamini_yekutieli
 from .errors import (
     DataError,
     FileAccessError,
@@ -34,6 +35,7 @@ from .periods import Departure, Periods
 from .plan import PrunePlan, Reason
 from .probe import PROBE_KINDS, Probe
 from .range_card import RangeCard, SeenColumns, SeenLayer
+from .shadows import Shadows
 from .survival import PartVerdict, SurvivalPath, SurvivalTable
 from .tables import EdgeTable, NodeTable, RangeTable, RawTable
 from .trace import LayerTrace, ModelCard, Trace
@@ -84,6 +86,7 @@ __all__ = [
     "ReportWriteError",
     "SeenColumns",
     "SeenLayer",
+    "Shadows",
     "ShapeError",
     "StateError",
     "SurvivalCurve",
@@ -95,4 +98,6 @@ __all__ = [
     "Verdict",
     "WatchedColumns",
     "WatchedLayer",
+    "benjamini_hochberg",
+    "benjamini_yekutieli",
 ]

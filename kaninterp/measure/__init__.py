@@ -12,6 +12,7 @@ from kaninterp.measure.passports import passports
 from kaninterp.measure.periods import periods
 from kaninterp.measure.probe import probe
 from kaninterp.measure.range_cards import range_card
+from kaninterp.measure.shadows import shadows
 from kaninterp.measure.tracing import trace
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "periods",
     "probe",
     "range_card",
+    "shadows",
     "trace",
 ]
