@@ -1,5 +1,7 @@
 """Conclusions: pure functions of a trace and of measured evidence. No torch, no model, no row of data."""
 
+from kaninterp.core.discoveries import benjamini_hochberg, benjamini_yekutieli
+
 from .answers import QUESTIONS, Answer, answers
 from .attribution import NORMS, aggregate, remainders
 from .bundle import Analysis, LayerRanges, LayerScores, LayerStraightness
@@ -85,6 +87,8 @@ __all__ = [
     "aggregate",
     "analyze",
     "answers",
+    "benjamini_hochberg",
+    "benjamini_yekutieli",
     "column_effects",
     "column_shares",
     "compact_widths",

@@ -10,6 +10,7 @@ from kaninterp.core.findings import Finding, Verdict
 from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.passports import Passports
 from kaninterp.core.plan import PrunePlan
+from kaninterp.core.shadows import Shadows
 from kaninterp.core.trace import Trace
 
 from .drift import ShapeDrifts
@@ -146,6 +147,8 @@ class Analysis:
         The data against those from before.
     shapes : ShapeDrifts or None
         Distributions then and now; None where there are none from before.
+    shadows : Shadows or None
+        Inputs and edges against copies that know nothing about the target.
     scores, ranges, straightness : tuple, one entry per layer
         Conclusions per edge and per node.
     verdicts : tuple of Verdict
@@ -170,6 +173,7 @@ class Analysis:
     verdicts: tuple[Verdict, ...]
     plan: PrunePlan
     findings: tuple[Finding, ...]
+    shadows: Shadows | None = None
 
     def __repr__(self) -> str:
         survive = {kind: sum(v.survives == kind for v in self.verdicts) for kind in ("keep", "tentative", "drop")}

@@ -11,6 +11,7 @@ from kaninterp.core.findings import Verdict
 from kaninterp.core.passports import Passports
 from kaninterp.core.plan import PrunePlan
 from kaninterp.core.range_card import RangeCard
+from kaninterp.core.shadows import Shadows
 from kaninterp.core.trace import Trace
 
 from .attribution import live_std
@@ -36,6 +37,7 @@ def analyze(
     curve: SurvivalCurve | None = None,
     edge_ablation: EdgeAblation | None = None,
     passports: Passports | None = None,
+    shadows: Shadows | None = None,
     reference: Trace | RangeCard | None = None,
     drift: DriftEvidence | None = None,
     rule: PruneRule | None = None,
@@ -46,7 +48,7 @@ def analyze(
     ----------
     trace : Trace
         Measured by `kaninterp.trace`.
-    ablation, attribution, curve, edge_ablation, passports : optional
+    ablation, attribution, curve, edge_ablation, passports, shadows : optional
         Evidence measured by `kaninterp.measure` on the same model and columns. Without an ablation the
         inputs of a plain KAN are judged by scores and those of a hybrid are left open.
     reference : Trace or RangeCard, optional
@@ -74,9 +76,10 @@ def analyze(
     """
     _check(trace, ablation, attribution, curve, edge_ablation)
     _check_nodes(trace, passports)
+    _check_shadows(trace, shadows)
     ranges = layer_ranges(trace, reference if drift is None else drift.card)
     scores = layer_scores(trace)
-    verdicts = input_verdicts(trace, scores, ablation=ablation, curve=curve)
+    verdicts = input_verdicts(trace, scores, ablation=ablation, curve=curve, shadows=shadows)
     plan = _plan(trace, scores, verdicts, rule)
     analysis = Analysis(
         trace=trace,
@@ -85,6 +88,7 @@ def analyze(
         curve=curve,
         edge_ablation=edge_ablation,
         passports=passports,
+        shadows=shadows,
         drift=drift,
         shapes=None if drift is None else shape_drifts(trace, drift.card, drift.watched),
         scores=scores,
@@ -115,6 +119,17 @@ def _check_nodes(trace: Trace, passports: Passports | None) -> None:
     widths = trace.card.widths
     if passports is not None and any(p.layer >= len(widths) or p.index >= widths[p.layer] for p in passports.nodes):
         raise ShapeError(f"passports: of nodes that a KAN of widths {widths} does not have; use the same model")
+
+
+def _check_shadows(trace: Trace, shadows: Shadows | None) -> None:
+    if shadows is None:
+        return
+    names = () if trace.raw is None else trace.raw.names
+    if shadows.names != names:
+        raise ShapeError(f"shadows: of columns {shadows.names[:5]}, the trace has {names[:5]}; use the same data")
+    shapes = [layer.edges.mean.shape for layer in trace.layers]
+    if (got := [tested.shape for tested in shadows.edge_tested]) != shapes:
+        raise ShapeError(f"shadows: edges (dst, src) {got}, the trace has {shapes}; use the same model")
 
 
 def _check(

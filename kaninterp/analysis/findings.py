@@ -7,6 +7,7 @@ from collections.abc import Callable
 from kaninterp.core.findings import SEVERITIES, Finding
 
 from .bundle import Analysis
+from .discoveries import kept_without_proof
 from .findings_edges import EDGE_CHECKS
 from .findings_inputs import INPUT_CHECKS
 from .findings_ranges import RANGE_CHECKS
@@ -15,7 +16,12 @@ __all__ = ["CHECKS", "SECTIONS", "find"]
 
 SECTIONS = ("answer", "findings", "network", "inputs", "ranges", "drift", "model", "glossary")
 
-CHECKS: tuple[Callable[[Analysis], tuple[Finding, ...]], ...] = (*RANGE_CHECKS, *INPUT_CHECKS, *EDGE_CHECKS)
+CHECKS: tuple[Callable[[Analysis], tuple[Finding, ...]], ...] = (
+    *RANGE_CHECKS,
+    *INPUT_CHECKS,
+    kept_without_proof,
+    *EDGE_CHECKS,
+)
 """Every check; each returns no finding, or some."""
 
 

@@ -7,7 +7,7 @@
 | constant | alive and curved, but constant in this data: its source does not vary, or left the domain |
 | dead-target | alive, but no path leads from its target to an output |
 | cancelled | strong, but other edges into the same node undo it |
-| noise | removing it does not raise the loss: the 95 % interval of the change reaches 0 or lies below |
+| noise | not told from its own shadows; without shadows: the interval of the change of the loss reaches 0 |
 | below-limit | alive and at work, too weak to be drawn |
 """
 
@@ -26,6 +26,7 @@ from kaninterp.core.trace import Trace
 
 from .attribution import live_std
 from .bundle import Analysis, LayerScores
+from .discoveries import EdgeFloor, edge_noise
 from .scores import edge_scores
 from .wording import counted, number, range_words, shown, signed
 
@@ -123,6 +124,7 @@ def missing_nodes(analysis: Analysis, *, limit: float = DRAWING_LIMIT, reading: 
     Parameters are those of `edge_codes`. Outputs and head inputs have one side only.
     """
     codes = edge_codes(analysis, limit=limit, reading=reading)
+    floor = EdgeFloor.of(analysis.shadows)
     drawn = edge_scores(analysis.scores, reading)
     found = []
     for layer in range(len(codes)):
@@ -135,6 +137,8 @@ def missing_nodes(analysis: Analysis, *, limit: float = DRAWING_LIMIT, reading: 
                     called = "KAN 2.0 score" if reading == "kan2" else reading
                     measured = f"the largest {called} is {number(values.max())}, edges are drawn from {number(limit)}"
                     note = f"; {measured}" if values.max() > 0 else ""
+                    depth, place = (layer, np.s_[:, index]) if side == "out" else (layer - 1, np.s_[index])
+                    note += floor.words(depth, place, kinds)
                     found.append(_missing(analysis, (layer, index, side), kinds, note))
     return tuple(found)
 
@@ -206,6 +210,14 @@ def _layer_codes(analysis: Analysis, layer: int, drawn: Array, limit: float) -> 
 
 
 def _no_loss(analysis: Analysis, layer: int) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """Edges without a benefit to be seen: by their shadows where they have some, else by the sign of the change."""
+    unshadowed = _no_rise(analysis, layer)
+    if analysis.shadows is None:
+        return unshadowed
+    return np.where(analysis.shadows.edge_tested[layer], edge_noise(analysis.shadows, layer), unshadowed)
+
+
+def _no_rise(analysis: Analysis, layer: int) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     if analysis.edge_ablation is None:
         return np.zeros(analysis.scores[layer].norm.shape, bool)
     change, error = analysis.edge_ablation.change[layer], analysis.edge_ablation.error

@@ -11,11 +11,13 @@ from kaninterp.core.evidence import OUTPUT_CHANGE, InputAblation, SurvivalCurve
 from kaninterp.core.findings import Survival, Verdict
 from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.mask import EdgeMask
+from kaninterp.core.shadows import Shadows
 from kaninterp.core.tables import RawTable
 from kaninterp.core.trace import Trace
 
 from .attribution import aggregate
 from .bundle import LayerScores
+from .discoveries import shadow_words
 from .places import raw_columns
 from .survival import ALPHA, ALPHA_TENTATIVE, FLOOR, FLOOR_TENTATIVE, Need, measure_need, twins
 from .wording import counted, listed, number, percent, range_words, shown
@@ -42,6 +44,7 @@ def input_verdicts(
     *,
     ablation: InputAblation | None = None,
     curve: SurvivalCurve | None = None,
+    shadows: Shadows | None = None,
 ) -> tuple[Verdict, ...]:
     """One verdict per raw column.
 
@@ -63,6 +66,8 @@ def input_verdicts(
         The evidence. None: masks and scores decide for a plain KAN, and a hybrid's columns are "not-measured".
     curve : SurvivalCurve, optional
         Evidence on losing several columns at once.
+    shadows : Shadows, optional
+        Further evidence on columns judged no different from noise; it is told, and decides nothing.
 
     Raises
     ------
@@ -81,7 +86,7 @@ def input_verdicts(
         judged = _by_scores(trace, trace.raw, scores)
     else:
         need = measure_need(ablation, curve, constant)
-        evidence = _Evidence(ablation, curve, need, _reaches_live_unit(trace, ablation))
+        evidence = _Evidence(ablation, curve, need, _reaches_live_unit(trace, ablation), shadows)
         judged = [_by_loss(trace.raw, evidence, i) for i in range(len(ablation.names))]
     rise = np.zeros(len(judged)) if ablation is None else ablation.change
     return tuple(_among_twins(trace.raw, judged, rise, joint_evidence=curve is not None))
@@ -114,6 +119,7 @@ class _Evidence:
     curve: SurvivalCurve | None
     need: Need
     reach: BoolArray
+    shadows: Shadows | None
 
 
 def _by_loss(raw: RawTable, evidence: _Evidence, i: int) -> Verdict:
@@ -150,8 +156,8 @@ def _by_size(evidence: _Evidence, i: int) -> _Words:
             f"{measured} Alone not told from noise; the loss with fewer than {curve.chosen} columns is clearly higher."
         )
         return _Words("tentative", "weak", text)
-    rows = counted(ablation.rows, "row")
-    text = f"{measured} Not distinguishable from noise on these {rows}.{_still_used(ablation, i)}"
+    rows, told = counted(ablation.rows, "row"), shadow_words(evidence.shadows, i)
+    text = f"{measured} Not distinguishable from noise on these {rows}.{told}{_still_used(ablation, i)}"
     return _Words("drop", "noise", text)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-__all__ = ["became", "counted", "listed", "number", "percent", "range_words", "shown", "signed"]
+__all__ = ["became", "counted", "listed", "number", "percent", "q_words", "range_words", "shown", "signed"]
 
 LONGEST_LIST = 5  # names in one sentence; a reader skips longer ones
 MINUS = "\u2212"
@@ -46,6 +46,17 @@ def range_words(low: float, high: float) -> str:
     '95 % interval −0.1 to +0.2'
     """
     return f"95 % interval {signed(low)} to {signed(high)}"
+
+
+def q_words(q: float) -> str:
+    """A false discovery rate.
+
+    Examples
+    --------
+    >>> q_words(0.41), q_words(1e-5)
+    ('q = 0.41', 'q < 0.001')
+    """
+    return "q < 0.001" if q < 1e-3 else f"q = {q:.2g}"
 
 
 def became(before: tuple[float, float], now: tuple[float, float]) -> str:

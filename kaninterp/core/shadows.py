@@ -53,7 +53,8 @@ class Shadows:
     edge_benefit : tuple of ndarray, one per layer, each (dst, src)
         Loss with the edge at its mean minus the intact loss.
     edge_p_value : tuple of ndarray, one per layer, each (dst, src)
-        As for inputs, for the edge's contribution moved in time.
+        As for inputs, for the edge's contribution moved in time; the larger one of the edge alone and of all edges
+        out of its node together.
     edge_tested : tuple of ndarray of bool, one per layer, each (dst, src)
         Edges that were compared with shadows.
     edge_floor : float
@@ -120,9 +121,9 @@ class Shadows:
         """False discovery rate at which a column counts as real, shape (F,); 1 where it was not tested.
 
         By Benjamini and Hochberg over the tested columns: all p-values come from one target and the same moves in
-        time, so that they tend to rise together. In simulation their false discoveries stay below the level asked for
-        (see `kaninterp.measure.shadows`); the bound for arbitrary dependence costs a factor of about 1 + log m and
-        would hide half of the weak columns.
+        time, so that they tend to rise together. Simulated with 20 columns of noise and 4 that count, independent or
+        tied to each other, white or slow, .024 to .042 of the discoveries at q < .05 were false. The bound for
+        arbitrary dependence (Benjamini and Yekutieli) found less than half as many of the weak columns there.
         """
         q = np.ones(len(self.names))
         q[self.tested] = benjamini_hochberg(self.p_value[self.tested])

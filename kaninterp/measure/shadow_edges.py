@@ -45,11 +45,23 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EdgeLosses:
-    """Mean losses for the edges of one source: at their mean, shape (v,), and as shadows, shape (S, v)."""
+    """Mean losses for the edges of one source.
+
+    Attributes
+    ----------
+    source : Source
+    removed : ndarray, shape (v,)
+        Each edge alone at its mean.
+    shadows : ndarray, shape (S, v)
+        Each edge alone moved in time.
+    together : ndarray, shape (S,)
+        All of them moved at once, as if the source had moved.
+    """
 
     source: Source
     removed: Array
     shadows: Array
+    together: Array
 
 
 def sources(edges: EdgeMeans, rerun: int) -> tuple[Source, ...]:
@@ -77,7 +89,7 @@ def row_price(replay: Replay, depth: int, edges: int, rerun: int) -> int:
     """Edges evaluated for one row and one shadow of ``edges`` edges out of one node of a layer."""
     sizes = [layer.dst * layer.src for layer in replay.view.layers]
     next_layer = sizes[depth + 1] if depth + 1 < len(sizes) else 0
-    return next_layer + edges * (sum(sizes[depth + 2 :]) + replay.view.layers[-1].dst + rerun)
+    return next_layer + (edges + 1) * (sum(sizes[depth + 2 :]) + replay.view.layers[-1].dst + rerun)
 
 
 def edge_losses(
@@ -102,7 +114,7 @@ def edge_losses(
     for source in steps:
         series = torch.cat([_series(replay, chunk, source, axis) for chunk in replay.chunks])
         mean = torch.from_numpy(edges.means[source.depth][source.dst, source.src]).to(series)
-        totals, start = np.zeros((1 + len(index), len(source.dst))), 0
+        totals, start = np.zeros((1 + len(index), len(source.dst) + 1)), 0
         for chunk in replay.chunks:
             rows = slice(start, start + chunk.rows)
             here = series[rows]
@@ -112,7 +124,7 @@ def edge_losses(
                 totals[part] += _sums(replay, chunk, source, torch.stack([_flat(g, axis) for g in given]))
             start = rows.stop
         totals /= replay.rows
-        yield EdgeLosses(source=source, removed=totals[0], shadows=totals[1:])
+        yield EdgeLosses(source=source, removed=totals[0, :-1], shadows=totals[1:, :-1], together=totals[1:, -1])
 
 
 def _series(replay: Replay, chunk: Chunk, source: Source, axis: int) -> Tensor:
@@ -134,17 +146,20 @@ def _values(replay: Replay, chunk: Chunk, source: Source) -> int:
 
 
 def _sums(replay: Replay, chunk: Chunk, source: Source, steps: Tensor) -> Array:
-    """Summed losses when each edge alone moves its node by ``steps`` (variants, m, v); shape (variants, v)."""
+    """Summed losses when each edge alone moves its node by ``steps`` (variants, m, v), and then all of them at once.
+
+    Shape (variants, v + 1).
+    """
     view, above = replay.view, source.depth + 1
-    result = np.zeros((len(steps), len(source.dst)))
     carried = None if above == len(view.layers) else _carried(replay, chunk, source, steps)
-    for place, dst in enumerate(source.dst):
+    result = np.zeros((len(steps), len(source.dst) + 1))
+    for column, places in enumerate([*([i] for i in range(len(source.dst))), list(range(len(source.dst)))]):
         if carried is None:
             outputs = chunk.nodes[-1].repeat(len(steps), 1, 1)
-            outputs[:, :, dst] += steps[:, :, place]
+            outputs[:, :, source.dst[places]] += steps[:, :, places]
         else:
-            outputs = outputs_above(view, above + 1, chunk.nodes[above + 1] + carried[:, :, :, place])
-        result[:, place] = replay.losses(chunk, outputs).sum(1)
+            outputs = outputs_above(view, above + 1, chunk.nodes[above + 1] + carried[:, :, :, places].sum(-1))
+        result[:, column] = replay.losses(chunk, outputs).sum(1)
     return result
 
 

@@ -61,7 +61,8 @@ def shadows(
     A shadow of a column has the same rows in another order in time, all lags of a row together: the series is cut at
     random into about ten pieces that are put together at random. A shadow of an edge does the same to the edge's
     contribution phi_ji while everything else stays. The loss with the real column or edge is held against the losses
-    with its shadows, see `kaninterp.measure.prediction.predict`.
+    with its shadows, see `kaninterp.measure.prediction.predict`. An edge has to beat its own shadows and, together with
+    the other edges out of its node, those of all of them: edges that only undo each other would be missed one by one.
 
     Parameters
     ----------
@@ -94,7 +95,25 @@ def shadows(
     What is tested is benefit beyond all other inputs, in this model. A column that is tied to other inputs loses those
     ties, too, when it is moved: the model may then err where it was never trained, and a redundant column looks
     useful. A slow column and a slow target can look alike by chance; pieces are long to allow for it, but a trend over
-    the whole data is beyond any shadow. An edge that only undoes another one has a benefit: without it the other shows.
+    the whole data is beyond any shadow.
+
+    Share of p-values below .05 and .01 for columns of noise (simulation: squared loss, 30 copies, 2000 draws; "slow" is
+    r = .95 from row to row, "very slow" .98, "daily" a sine of 24 rows and random phase):
+
+    ===========================  ===========  ===========
+    column / rest of the target  1000 rows    100 rows
+    ===========================  ===========  ===========
+    white / white                .048  .010   .051  .007
+    slow / white                 .043  .008   .053  .008
+    slow / slow                  .056  .009   .117  .026
+    very slow / very slow        .061  .010   .168  .042
+    daily / slow (.90)           .035  .006   .033  .004
+    rare (1 in 50) / white       .051  .011   .044  .011
+    heavy tails (t 2.5) / same   .048  .012   .049  .011
+    ===========================  ===========  ===========
+
+    So a hundred rows are too few for slow columns. In trained heads (25 seeds, 40 columns of noise and 3 that count)
+    .044 of 1000 p-values of noise were below .05 and the false discovery rate at q < .05 was .036.
 
     Cost: copies x columns read x rows of the model, and for edges copies x rows x source nodes evaluations of the next
     layer (rows and, where that is not enough, the edges with the smallest part in their nodes are cut: ``edge_rows``,
@@ -222,7 +241,9 @@ def _concluded(measured: tuple[EdgeLosses, ...], edges: EdgeMeans, blank: list[A
     for losses in measured:
         depth, place = losses.source.depth, (losses.source.dst, losses.source.src)
         benefit[depth][place] = losses.removed - base
-        p_value[depth][place] = predict(np.full(len(losses.removed), base), losses.shadows).p_value
+        variants = np.column_stack([losses.shadows, losses.together])
+        found = predict(np.full(variants.shape[1], base), variants).p_value
+        p_value[depth][place] = np.maximum(found[:-1], found[-1])
         tested[depth][place] = True
         gains.append((losses.removed - losses.shadows).ravel())
     pooled = np.concatenate(gains)

@@ -29,6 +29,7 @@ MAX_CURVES = MAX_DRAWN + MAX_NEAR
 CURVE_POINTS = 33
 CURVE_STEPS = 1000
 DIGITS = 4
+Q_DIGITS = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,11 +64,22 @@ def edge_columns(analysis: Analysis, axes: tuple[LayerAxes, ...]) -> Edges:
         high=tuple(c[1] for c in curves) + (0.0,) * blank,
         curve=tuple(c[2] for c in curves) + ((),) * blank,
         drawn=drawn,
+        q=_q_values(analysis, place),
     )
 
 
 def _column(values: Array) -> tuple[float | None, ...]:
     return tuple(None if np.isnan(value) else _brief(value) for value in values)
+
+
+def _q_values(analysis: Analysis, place: IntArray) -> tuple[float | None, ...]:
+    shadows = analysis.shadows
+    if shadows is None or not shadows.edge_family:
+        return ()
+    q = shadows.edge_q_value
+    return tuple(
+        float(f"{q[layer][d, s]:.{Q_DIGITS}g}") if shadows.edge_tested[layer][d, s] else None for layer, d, s in place
+    )
 
 
 def _brief(value: float) -> float:

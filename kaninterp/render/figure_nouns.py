@@ -129,6 +129,8 @@ class Edges:
         The curve at equal steps of its window, 0..1000 of its range; empty where it was left out.
     drawn : int
         The first so many edges are drawn one by one.
+    q : tuple of float or None
+        False discovery rate against shadows (None: not tested); empty where no shadows were measured.
     """
 
     layer: tuple[int, ...]
@@ -143,6 +145,7 @@ class Edges:
     high: tuple[float, ...]
     curve: tuple[tuple[int, ...], ...]
     drawn: int
+    q: tuple[float | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.layer)

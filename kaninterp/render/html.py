@@ -23,7 +23,7 @@ from .period_map import LEVELS, period_map
 from .ruler import ruler
 from .serial import to_json
 from .thumbnails import groups, symbols, thumbnail
-from .wording import count, interval, number, percent, shorten, sign
+from .wording import count, interval, number, p_value, percent, shorten, sign
 
 __all__ = ["to_html"]
 
@@ -89,7 +89,14 @@ def _environment() -> Environment:
         keep_trailing_newline=False,
     )
     environment.filters.update(
-        bidi=bidi, count=count, number=number, sign=sign, percent=percent, shorten=shorten, interval=interval
+        bidi=bidi,
+        count=count,
+        number=number,
+        sign=sign,
+        percent=percent,
+        shorten=shorten,
+        interval=interval,
+        q_value=lambda q: "–" if q is None else p_value(q),
     )
     environment.globals.update(
         block=_block,

@@ -11,9 +11,10 @@ import numpy as np
 from kaninterp.analysis.bundle import Analysis
 from kaninterp.analysis.rank import spearman
 from kaninterp.core.frozen import Array
+from kaninterp.core.shadows import Shadows
 
 from .figure_nouns import Reading
-from .wording import number
+from .wording import count, number
 
 __all__ = ["DEFAULT", "KEYS", "Agreement", "agreement", "edge_values", "readings"]
 
@@ -108,7 +109,9 @@ def _threshold(analysis: Analysis, key: str) -> tuple[float | None, str]:
 
 
 def _noise(analysis: Analysis, key: str) -> tuple[float | None, str]:
-    """Loss that columns found to be noise reach; None for the readings that say how much, not how useful.
+    """Benefit that shadow edges reach, or else the change of the loss that columns found to be noise reach.
+
+    None for the readings that say how much, not how useful.
 
     A column of noise can move the outputs a good deal, because the model has fitted it: its share of the variance is
     no floor for the score of an edge, and a column enters through many edges. Only losses can be set beside losses.
@@ -117,7 +120,12 @@ def _noise(analysis: Analysis, key: str) -> tuple[float | None, str]:
     noise = [v.index for v in analysis.verdicts if v.cause == "noise"]
     if key == "kan2":
         return None, "It says how much an edge does, not whether that helps: the loss when removed is about that."
-    if key != "loss" or ablation is None or analysis.edge_ablation is None:
+    if key != "loss" or analysis.edge_ablation is None:
+        return None, ""
+    shadows = analysis.shadows
+    if shadows is not None and shadows.edge_family and shadows.loss == analysis.edge_ablation.loss:
+        return _shadow_band(shadows)
+    if ablation is None:
         return None, ""
     if not noise or analysis.edge_ablation.loss != ablation.loss:
         return None, ""
@@ -126,6 +134,17 @@ def _noise(analysis: Analysis, key: str) -> tuple[float | None, str]:
     return top, (
         f"Noise band: shuffling {columns} judged no different from noise changes the loss by up to {number(top)}. "
         "A change of that size may be chance."
+    )
+
+
+def _shadow_band(shadows: Shadows) -> tuple[float | None, str]:
+    edges, rows = count(shadows.edge_family), count(shadows.edge_rows)
+    measured = f"({shadows.copies} shadows of each of {edges} edges, {rows} rows)"
+    if not shadows.edge_floor > 0:
+        return None, f"No noise band: fewer than one in twenty shadow edges lower the loss at all {measured}."
+    return shadows.edge_floor, (
+        f"Noise band: one in twenty shadow edges, moved in time so that they know nothing, lowers the loss by "
+        f"{number(shadows.edge_floor)} or more {measured}. A change of that size may be chance."
     )
 
 

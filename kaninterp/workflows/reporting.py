@@ -21,7 +21,7 @@ from kaninterp.core import ModelError, Passports, PruneCost, RangeCard, Trace
 from kaninterp.core.drift import DriftEvidence
 from kaninterp.core.errors import DataError, InputTypeError
 from kaninterp.data import Batches, check_seed, row_labels
-from kaninterp.measure import ablate, ablate_edges, attribute, passports, range_card, trace
+from kaninterp.measure import ablate, ablate_edges, attribute, passports, range_card, shadows, trace
 from kaninterp.measure.host import Columns
 from kaninterp.measure.tracing import card_of, prepared
 from kaninterp.measure.watching import watch
@@ -31,7 +31,7 @@ from kaninterp.workflows.drifting import columns_read, drift_evidence
 
 __all__ = ["prune_page", "report"]
 
-STEPS = ("reference", "trace", "inputs", "lags", "nodes", "edges", "conclusions", "price of the plan")
+STEPS = ("reference", "trace", "inputs", "lags", "nodes", "edges", "noise floor", "conclusions", "price of the plan")
 UNDO = """kaninterp.workflows.prune_page(run, held_out)
 run = run.undo()  # the last step back; run.model is the model before it"""
 PRINTED_VERSIONS = ("kaninterp", "torch", "captum", "numpy")
@@ -255,7 +255,7 @@ def _drift(asked: _Asked, reference: Any, target: Any, labels: Any) -> tuple[Tra
 
 def _concluded(asked: _Asked, current: Trace, drift: DriftEvidence | None, bar: Any) -> Analysis:
     model, batches, path, seed = asked.model, asked.batches, asked.path, asked.seed
-    ablation = curve = attribution = edges = described = None
+    ablation = curve = attribution = edges = described = floor = None
     if Columns.readable(batches.first):
         _step(bar, "inputs")
         ablation, curve = ablate(model, batches, loss=asked.loss, path=path, seed=seed, progress=False)
@@ -265,10 +265,13 @@ def _concluded(asked: _Asked, current: Trace, drift: DriftEvidence | None, bar: 
         described = _described(asked)
         _step(bar, "edges")
         edges = ablate_edges(model, batches, loss=asked.loss, path=path)
+        _step(bar, "noise floor")
+        if batches.first.target is not None:
+            floor = shadows(model, batches, loss=asked.loss, path=path, seed=seed, progress=False)
     _step(bar, "conclusions")
     return analyze(
         current, ablation=ablation, attribution=attribution, curve=curve, edge_ablation=edges, passports=described,
-        drift=drift,
+        shadows=floor, drift=drift,
     )  # fmt: skip
 
 

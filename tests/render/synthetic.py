@@ -30,6 +30,7 @@ from kaninterp.core import (
     RangeTable,
     RawTable,
     Reason,
+    Shadows,
     SurvivalCurve,
     Trace,
     Twins,
@@ -107,6 +108,7 @@ def synthetic(
         verdicts=_verdicts(ablation) if ablation else (),
         plan=_plan(alive, scores, layers, names, ablation),
         findings=_findings(names),
+        shadows=_shadows(ablation, alive) if ablation and loss else None,
     )
 
 
@@ -372,6 +374,33 @@ def _effect(name, column, lags, rng):
         grid=grid,
         curve=curve,
         counts=rng.multinomial(584, rng.dirichlet(np.full(32, 0.3))) / 584,
+    )
+
+
+def _shadows(ablation, alive):
+    """Every measured rise against a floor of 1e-3, no random numbers: the other parts stay as they were drawn."""
+    change = np.asarray(ablation.change)
+    tested = np.asarray(ablation.reads)
+    p = np.where(tested, np.exp(-np.maximum(change, 0.0) / 2e-3) * 0.8 + 1e-12, 1.0)
+    edges = [np.linspace(1e-6, 0.9, a.size).reshape(a.shape) for a in alive]
+    return Shadows(
+        names=ablation.names,
+        loss="mse",
+        rows=1000,
+        edge_rows=500,
+        copies=30,
+        block=100,
+        base=0.0824,
+        benefit=np.where(tested, change, 0.0),
+        floor=np.where(tested, 1e-3, 0.0),
+        as_good=np.where(tested, np.round(30 * p), 30),
+        p_value=p,
+        tested=tested,
+        edge_benefit=tuple(np.where(a, 0.01 * (1 - e), 0.0) for a, e in zip(alive, edges, strict=True)),
+        edge_p_value=tuple(np.where(a, e, 1.0) for a, e in zip(alive, edges, strict=True)),
+        edge_tested=tuple(alive),
+        edge_floor=2e-4,
+        remark="",
     )
 
 

@@ -80,8 +80,27 @@ WORDS: tuple[tuple[str, str, str], ...] = (
         "A sum: two edges that stand in for each other both look removable; removing both may not be.",
     ),
     (
+        "Shadow input, shadow edge",
+        (
+            "The same values in long pieces that come in another order: it varies like the real one and knows nothing "
+            "about the target. The noise floor is what shadows reach by chance."
+        ),
+        "A column that was never there: where inputs are tied to each other, moving one breaks these ties, too.",
+    ),
+    (
+        "q-value",
+        (
+            "False discovery rate (Benjamini and Hochberg): call all inputs or edges up to this q real, and about that "
+            "share of them is chance."
+        ),
+        "The chance that this one input is noise; nor the size of its benefit.",
+    ),
+    (
         "Noise band",
-        "How far the loss moves when a column is shuffled that was judged no different from noise.",
+        (
+            "How far the loss falls by chance with one in twenty shadow edges; without shadows, how far it moves when "
+            "a column is shuffled that was judged no different from noise."
+        ),
         "A significance test for a single edge.",
     ),
     (

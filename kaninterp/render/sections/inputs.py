@@ -6,6 +6,7 @@ import numpy as np
 
 from kaninterp.core.evidence import OUTPUT_CHANGE, InputAblation, InputAttribution, SurvivalCurve
 from kaninterp.core.findings import Verdict
+from kaninterp.core.shadows import Shadows
 from kaninterp.render.blocks import Block, InputCard, InputCards, Paragraph, Section, SurvivalChart
 from kaninterp.render.cells import Badge, Bars, Cell, Name, Table, Whisker
 from kaninterp.render.material import Material
@@ -40,9 +41,19 @@ def inputs_section(material: Material) -> Section:
         blocks.append(_survival(analysis.curve, analysis.ablation, priced=material.cost is not None))
     blocks.append(_overview(material))
     blocks.append(_cards(material))
+    if analysis.shadows is None and analysis.ablation is not None and analysis.ablation.loss == OUTPUT_CHANGE:
+        blocks.append(Paragraph(text=_NO_FLOOR, tone="note"))
+    elif analysis.shadows is not None and analysis.shadows.remark:
+        blocks.append(Paragraph(text=shown(analysis.shadows.remark), tone="note"))
     if analysis.attribution is None:
         blocks.append(Paragraph(text="Attribution over lags was not measured (0 rows explained).", tone="note"))
     return Section(id="inputs", title="Inputs", lead=lead, blocks=tuple(blocks))
+
+
+_NO_FLOOR = (
+    "No noise floor was measured: without a target a shadow of an input always moves the output, and nothing says "
+    "whether for better or worse."
+)
 
 
 def _how(ablation: InputAblation) -> str:
@@ -116,6 +127,8 @@ def _overview(material: Material) -> Table:
     unread = [v for v in ordered if ablation is not None and not ablation.reads[v.index]]
     if len(unread) > FEW_UNREAD:
         ordered = [v for v in ordered if v not in unread]
+    floor = material.analysis.shadows
+    q, tested = (None, ()) if floor is None else (floor.q_value, floor.tested)
     for verdict in ordered[:MAX_ROWS]:
         rise = _rise(ablation, verdict.index)
         lags = input_lags(material.analysis, verdict.index)
@@ -127,23 +140,25 @@ def _overview(material: Material) -> Table:
                 sign(rise.value) if rise else "–",
                 rise or "–",
                 p_value(float(ablation.p_value[verdict.index])) if ablation is not None else "–",
+                *(() if q is None else (p_value(float(q[verdict.index])) if tested[verdict.index] else "–",)),
                 profile,
             )
         )
     loss = ablation.loss if ablation is not None else "loss"
     head = "#Change of the output" if loss == OUTPUT_CHANGE else f"#Rise of the {loss}"
-    left = len(ordered) - len(rows)
+    left, against = len(ordered) - len(rows), () if q is None else ("#q (shadows)",)
     return Table(
         id="inputs-table",
         caption=f"All inputs{' that the model reads' if len(unread) > FEW_UNREAD else ''} on one scale: what the model "
         "loses when a column is shuffled",
-        columns=("Input", "Verdict", head, "95 % interval", "#p", "Attribution over lags"),
+        columns=("Input", "Verdict", head, "95 % interval", "#p", *against, "Attribution over lags"),
         rows=tuple(rows),
         note=(
             "p: how often a bootstrap of the rise is not above zero; the cards below correct it for the number of "
             f"columns. Bars: mean size of the {_method(material)} per lag, lag 0 (the last step) on the left, each on "
             "its own scale."
         )
+        + _shadow_note(floor)
         + (
             f" {len(unread)} inputs that the model cannot read are not listed: their rise is exactly 0."
             if len(unread) > FEW_UNREAD
@@ -156,6 +171,17 @@ def _overview(material: Material) -> Table:
 def _method(material: Material) -> str:
     attribution = material.analysis.attribution
     return "attribution" if attribution is None else attribution.method
+
+
+def _shadow_note(floor: Shadows | None) -> str:
+    if floor is None:
+        return ""
+    if not floor.family:
+        return " q: no input could be held against shadows."
+    return (
+        f" q: false discovery rate at which the input does better than {floor.copies} shadows of itself, moved in time "
+        f"({count(floor.rows)} rows, {floor.family} input{plural(floor.family)} together)."
+    )
 
 
 def _lag_words(material: Material, index: int) -> str:
