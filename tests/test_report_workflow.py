@@ -53,6 +53,17 @@ def test_a_trained_hybrid_is_explained(trained):
     assert float(((new(X)[:, 0] - y) ** 2).mean().detach()) < 0.15
 
 
+def test_a_target_brings_a_noise_floor(trained):
+    model, X, y, problem = trained
+    floor = ki.report(model, (X, y), feature_names=problem.names, progress=False).analysis.shadows
+    assert (floor.q_value[sorted(problem.keep)] < 0.001).all()
+    assert (floor.q_value[sorted(problem.drop)] > 0.05).all()
+    assert floor.edge_family > 0
+    bare = ki.report(model, X, feature_names=problem.names, progress=False)
+    assert bare.analysis.shadows is None
+    assert "No noise floor was measured" in bare.to_html()
+
+
 def test_two_runs_give_the_same_bytes_and_leave_nothing_else(tmp_path):
     script = (
         "import sys, socket\n"

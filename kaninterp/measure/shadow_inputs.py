@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,14 +16,42 @@ from kaninterp.measure.host import outputs
 from kaninterp.measure.losses import Loss, row_losses
 from kaninterp.measure.tracing import PROGRESS_DELAY
 
-__all__ = ["input_losses", "input_rows", "parameters_run"]
+__all__ = ["InputLosses", "input_losses", "input_rows", "parameters_run"]
 
-WORK = 2**35
+WORK = 2**38
 """Parameters x time steps x rows that the shadows of all columns may cost: some seconds on one core."""
+MOST_WORK = 2**39
+"""What they may cost with the fewest rows; beyond it columns that hardly move the output are left out."""
 FEWEST_ROWS = 200
 """Rows are not cut below this to save work: a few hundred are what a comparison of losses needs."""
 TRIED = 64
 """Rows on which columns that the model does not read are counted, to plan the work."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class InputLosses:
+    """Mean losses with one column moved in time.
+
+    Attributes
+    ----------
+    base : float
+        Of the intact model.
+    shadows : ndarray, shape (S, F)
+        Equal to ``base`` for columns that are not tested.
+    tested : ndarray of bool, shape (F,)
+        False where the first move changes no output by one bit (the column is constant or not read) and where the
+        work would be too much.
+    left_out : int
+        Columns left out to save work.
+    name : str
+        Name of the loss.
+    """
+
+    base: float
+    shadows: Array
+    tested: BoolArray
+    left_out: int
+    name: str
 
 
 def input_rows(model: nn.Module, few: Rows, copies: int, limit: int) -> int:
@@ -39,10 +67,8 @@ def parameters_run(model: nn.Module) -> int:
     return max(1, sum(p.numel() for p in model.parameters()) - tables)
 
 
-def input_losses(
-    model: nn.Module, held: Rows, loss: Loss, orders: IntArray, progress: bool
-) -> tuple[float, Array, BoolArray, str]:
-    """Mean losses of the intact model and with one column moved; call it inside `untouched`.
+def input_losses(model: nn.Module, held: Rows, loss: Loss, orders: IntArray, progress: bool) -> InputLosses:
+    """Measure the columns; call it inside `untouched`.
 
     Parameters
     ----------
@@ -51,38 +77,34 @@ def input_losses(
     orders : ndarray of int, shape (S, rows)
         How the rows of a column are moved; the same for every column.
     progress : bool
-
-    Returns
-    -------
-    base : float
-    losses : ndarray, shape (S, F)
-        Equal to the intact loss for columns that are not tested.
-    tested : ndarray of bool, shape (F,)
-        False where the first move changes no output by one bit: the column is constant or not read.
-    name : str
-        Name of the loss.
     """
     intact = outputs(model, held.batch)
     measure, name = row_losses(loss, held.batch.target, intact)
     base = float(measure(intact).mean())
     count = len(held.columns.places)
-    losses, tested = np.full((len(orders), count), base), np.zeros(count, bool)
-    steps = tqdm(range(count), desc="shadow inputs", delay=PROGRESS_DELAY, leave=False, disable=not progress)
-    for column in steps:
-        mean_loss = _moved_loss(model, held, measure, column)
+    losses, moved = np.full((len(orders), count), base), np.zeros(count)
+    for column in range(count):
         first = outputs(model, _moved(held, column, orders[0]))
-        if torch.equal(first, intact):
-            continue
-        tested[column] = True
         losses[0, column] = float(measure(first).mean())
-        losses[1:, column] = [mean_loss(order) for order in orders[1:]]
-    return base, losses, tested, name
+        moved[column] = float((first - intact).double().square().mean())
+    chosen = _within_budget(model, held, moved, len(orders))
+    steps = tqdm(chosen, desc="shadow inputs", delay=PROGRESS_DELAY, leave=False, disable=not progress)
+    for column in steps:
+        shifted = (outputs(model, _moved(held, column, order)) for order in orders[1:])
+        losses[1:, column] = [float(measure(output).mean()) for output in shifted]
+    tested = np.isin(np.arange(count), chosen)
+    losses[:, ~tested] = base
+    return InputLosses(
+        base=base, shadows=losses, tested=tested, left_out=int((moved > 0).sum()) - len(chosen), name=name
+    )
 
 
-def _moved_loss(
-    model: nn.Module, held: Rows, measure: Callable[[torch.Tensor], Array], column: int
-) -> Callable[[IntArray], float]:
-    return lambda order: float(measure(outputs(model, _moved(held, column, order))).mean())
+def _within_budget(model: nn.Module, held: Rows, moved: Array, copies: int) -> list[int]:
+    """Columns that move the output at all; if they are too many, those that move it most."""
+    price = parameters_run(model) * held.columns.lags * held.n * copies
+    most = max(1, MOST_WORK // max(price, 1))
+    strongest = np.argsort(-moved, kind="stable")[:most]
+    return sorted(int(column) for column in strongest if moved[column] > 0)
 
 
 def _is_read(model: nn.Module, few: Rows, column: int) -> bool:

@@ -174,22 +174,23 @@ def _inputs(asked: _Asked) -> dict[str, Any]:
     held = held_rows(batches, input_rows(model, few, copies, rows))
     pieces = pieces_of(held.n, held.block)
     orders = moves(held.n, max(pieces, 1), copies, asked.rng)
-    base, losses, tested, name = input_losses(model, held, asked.loss, orders if pieces else orders[:1], asked.progress)
-    count, real = len(tested), np.full(len(tested), base)
-    found = predict(real, losses if pieces else np.tile(real, (2, 1)))
-    tested = tested & bool(pieces)
+    losses = input_losses(model, held, asked.loss, orders if pieces else orders[:1], asked.progress)
+    count, real = len(losses.tested), np.full(len(losses.tested), losses.base)
+    found = predict(real, losses.shadows if pieces else np.tile(real, (2, 1)))
+    tested = losses.tested & bool(pieces)
+    left = f"{losses.left_out} inputs that move the output least were not held against shadows."
     return {
         "names": held.columns.names,
-        "loss": name,
+        "loss": losses.name,
         "rows": held.n,
         "block": held.n // max(pieces, 1),
-        "base": base,
+        "base": losses.base,
         "benefit": np.where(tested, found.benefit, 0.0),
         "floor": np.where(tested, found.floor, 0.0),
         "as_good": np.where(tested, found.as_good, copies),
         "p_value": np.where(tested, found.p_value, 1.0),
         "tested": tested,
-        "remark": "" if pieces or not count else _too_few("Inputs", held.n, held.block),
+        "remark": _too_few("Inputs", held.n, held.block) if count and not pieces else left if losses.left_out else "",
     }
 
 

@@ -297,6 +297,11 @@ def test_work_is_bounded(monkeypatch):
     assert found.edge_rows == 200
     assert 0 < found.edge_family < 4 * (3 + NOISE) + 4
     assert "edges with the smallest parts" in found.remark
+    monkeypatch.setattr(shadow_inputs, "MOST_WORK", 3 * 30 * 200 * shadow_inputs.parameters_run(head))
+    fewest = shadows(head, (X, y), progress=False)
+    assert fewest.tested.tolist() == [True] * 3 + [False] * NOISE
+    assert f"{NOISE} inputs that move the output least" in fewest.remark
+    np.testing.assert_array_equal(fewest.p_value[:3], found.p_value[:3])
 
 
 def test_bad_questions_are_refused():
