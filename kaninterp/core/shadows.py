@@ -122,8 +122,9 @@ class Shadows:
 
         By Benjamini and Hochberg over the tested columns: all p-values come from one target and the same moves in
         time, so that they tend to rise together. Simulated with 20 columns of noise and 4 that count, independent or
-        tied to each other, white or slow, .024 to .042 of the discoveries at q < .05 were false. The bound for
-        arbitrary dependence (Benjamini and Yekutieli) found less than half as many of the weak columns there.
+        tied to each other, white or slow, .021 to .044 of the discoveries at q < .05 were false. The bound for
+        arbitrary dependence (Benjamini and Yekutieli) found less than half as many of the slow ones there
+        (``python -m tests.measure.shadow_calibration``).
         """
         q = np.ones(len(self.names))
         q[self.tested] = benjamini_hochberg(self.p_value[self.tested])

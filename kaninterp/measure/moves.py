@@ -12,8 +12,8 @@ __all__ = ["FEWEST_PIECES", "PIECES", "moves", "pieces_of"]
 
 PIECES = 10
 """Pieces a series is cut into: long enough for slow series to stay slow, enough of them to average over the phases of
-a daily cycle. Of 500 simulated daily columns that help, a plain shift finds 7 in a hundred at p < .01, ten pieces all;
-with twenty pieces slow columns of noise (r = .98 from row to row, 1000 rows) pass p < .05 12 times in a hundred."""
+a daily cycle. Of 500 simulated daily columns that help, a plain shift finds 6 in a hundred at p < .01, ten pieces all
+but one (``python -m tests.measure.shadow_calibration``)."""
 FEWEST_PIECES = 5
 """Fewer pieces of at least a block have too few arrangements to stand for chance."""
 
