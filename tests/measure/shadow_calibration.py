@@ -103,8 +103,7 @@ def main(draws: int = 2000) -> None:
     for r, tied, rows in ((0, False, 1000), (0, True, 1000), (0.9, False, 1000), (0, True, 300), (0.95, True, 1000)):
         mean = np.mean([discoveries(slow(r), tied, rows, rng) for _ in range(draws // 5)], axis=0)
         sys.stdout.write(
-            f"r = {r}, tied {tied}, {rows} rows: false and found {mean[:2].round(3)}, Yekutieli {mean[2:].round(3)}"
-            + "\n"
+            f"r = {r}, tied {tied}, {rows} rows: false and found {mean[:2].round(3)}, Yekutieli {mean[2:].round(3)}\n"
         )
 
 
