@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from kaninterp.core.frozen import Array, BoolArray, IntArray
 from kaninterp.data import Batch
-from kaninterp.measure.ablation import Rows
 from kaninterp.measure.host import outputs
 from kaninterp.measure.losses import Loss, row_losses
+from kaninterp.measure.rows import Rows
 from kaninterp.measure.tracing import PROGRESS_DELAY
 
 __all__ = ["InputLosses", "input_losses", "input_rows", "parameters_run"]

@@ -15,7 +15,6 @@ from kaninterp.core.errors import DataError, InputError, InputTypeError, ModelEr
 from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.shadows import Shadows
 from kaninterp.data import Batch, Batches, check_seed, preserved_rng
-from kaninterp.measure.ablation import held_rows
 from kaninterp.measure.bootstrap import block_of
 from kaninterp.measure.host import row_axis, untouched
 from kaninterp.measure.losses import Loss
@@ -23,6 +22,7 @@ from kaninterp.measure.moves import FEWEST_PIECES, moves, pieces_of
 from kaninterp.measure.prediction import TAIL, predict
 from kaninterp.measure.probe_means import EdgeMeans
 from kaninterp.measure.probe_replay import Replay
+from kaninterp.measure.rows import held_rows
 from kaninterp.measure.shadow_edges import EdgeLosses, Source, edge_losses, sources
 from kaninterp.measure.shadow_inputs import TRIED, input_losses, input_rows, parameters_run
 from kaninterp.measure.tracing import prepared
