@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import kaninterp as ki
 from kaninterp.core import DataError, ModelError, ReportWriteError, ShapeError, StateError
 from kaninterp.render.passport_nouns import PassportCards
+from tests.benchmarks.problems import products
 from tests.planted import additive, lagged
 from tests.tiny import TwoPaths, hybrid, paper_head
 
@@ -62,6 +63,23 @@ def test_a_target_brings_a_noise_floor(trained):
     bare = ki.report(model, X, feature_names=problem.names, progress=False)
     assert bare.analysis.shadows is None
     assert "No noise floor was measured" in bare.to_html()
+
+
+def test_columns_that_act_together_are_told_with_their_share():
+    problem = products(0)
+    X, y = torch.from_numpy(problem.X).float(), torch.from_numpy(problem.y).float()[:, None]
+    head = ki.KANHead(10, 1, (6,), domain=(-1.05, 1.05), generator=torch.Generator().manual_seed(0))
+    ki.fit(head, (X[:2000], y[:2000]), epochs=30, lr=1e-2, seed=0, progress=False)
+    page = ki.report(head, (X[2000:], y[2000:]), target_names=["yield"], progress=False)
+    table = next(block for block in page.document.section("inputs").blocks if getattr(block, "id", "") == "together")
+    assert [row[0].text for row in table.rows[:2]] == ["x0 × x1", "x2 × x3"]
+    assert [row[-1] for row in table.rows[:2]] == ["yes", "yes"]
+    assert page.analysis.interactions.outputs == ("yield",)
+    found = next(finding for finding in page.analysis.findings if finding.code == "act-together")
+    assert found.claim.startswith("x0 and x1 act together")
+    plain = ki.report(ki.KANHead(10, 1), (X[2000:], y[2000:]), progress=False)
+    assert "none, of the 10 columns compared" in plain.to_html()
+    assert "act-together" not in {finding.code for finding in plain.analysis.findings}
 
 
 def test_two_runs_give_the_same_bytes_and_leave_nothing_else(tmp_path):

@@ -8,6 +8,7 @@ from kaninterp.core.drift import DriftEvidence
 from kaninterp.core.evidence import EdgeAblation, InputAblation, InputAttribution, SurvivalCurve
 from kaninterp.core.findings import Finding, Verdict
 from kaninterp.core.frozen import Array, BoolArray
+from kaninterp.core.interactions import Interactions
 from kaninterp.core.passports import Passports
 from kaninterp.core.plan import PrunePlan
 from kaninterp.core.shadows import Shadows
@@ -143,6 +144,8 @@ class Analysis:
         Evidence on raw inputs and edges; None where it was not measured.
     passports : Passports or None
         Nodes described by the user's columns.
+    interactions : Interactions or None
+        Which raw columns act together.
     drift : DriftEvidence or None
         The data against those from before.
     shapes : ShapeDrifts or None
@@ -165,6 +168,7 @@ class Analysis:
     curve: SurvivalCurve | None
     edge_ablation: EdgeAblation | None
     passports: Passports | None
+    interactions: Interactions | None
     drift: DriftEvidence | None
     shapes: ShapeDrifts | None
     scores: tuple[LayerScores, ...]

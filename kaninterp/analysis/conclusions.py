@@ -8,6 +8,7 @@ from kaninterp.core.drift import DriftEvidence
 from kaninterp.core.errors import DataError, InputTypeError, PlanError, ShapeError
 from kaninterp.core.evidence import EdgeAblation, InputAblation, InputAttribution, SurvivalCurve
 from kaninterp.core.findings import Verdict
+from kaninterp.core.interactions import Interactions
 from kaninterp.core.passports import Passports
 from kaninterp.core.plan import PrunePlan
 from kaninterp.core.range_card import RangeCard
@@ -38,6 +39,7 @@ def analyze(
     edge_ablation: EdgeAblation | None = None,
     passports: Passports | None = None,
     shadows: Shadows | None = None,
+    interactions: Interactions | None = None,
     reference: Trace | RangeCard | None = None,
     drift: DriftEvidence | None = None,
     rule: PruneRule | None = None,
@@ -48,7 +50,7 @@ def analyze(
     ----------
     trace : Trace
         Measured by `kaninterp.trace`.
-    ablation, attribution, curve, edge_ablation, passports, shadows : optional
+    ablation, attribution, curve, edge_ablation, passports, shadows, interactions : optional
         Evidence measured by `kaninterp.measure` on the same model and columns. Without an ablation the
         inputs of a plain KAN are judged by scores and those of a hybrid are left open.
     reference : Trace or RangeCard, optional
@@ -77,6 +79,7 @@ def analyze(
     _check(trace, ablation, attribution, curve, edge_ablation)
     _check_nodes(trace, passports)
     _check_shadows(trace, shadows)
+    _check_columns(trace, interactions)
     ranges = layer_ranges(trace, reference if drift is None else drift.card)
     scores = layer_scores(trace)
     verdicts = input_verdicts(trace, scores, ablation=ablation, curve=curve, shadows=shadows)
@@ -89,6 +92,7 @@ def analyze(
         edge_ablation=edge_ablation,
         passports=passports,
         shadows=shadows,
+        interactions=interactions,
         drift=drift,
         shapes=None if drift is None else shape_drifts(trace, drift.card, drift.watched),
         scores=scores,
@@ -130,6 +134,15 @@ def _check_shadows(trace: Trace, shadows: Shadows | None) -> None:
     shapes = [layer.edges.mean.shape for layer in trace.layers]
     if (got := [tested.shape for tested in shadows.edge_tested]) != shapes:
         raise ShapeError(f"shadows: edges (dst, src) {got}, the trace has {shapes}; use the same model")
+
+
+def _check_columns(trace: Trace, interactions: Interactions | None) -> None:
+    if interactions is not None and not all(
+        i < len(names) and names[i] == name for i, name in zip(interactions.columns, interactions.names, strict=True)
+    ):
+        raise ShapeError(
+            f"interactions: measured on columns {interactions.names[:5]}, the trace has {names[:5]}; use the same data"
+        )
 
 
 def _check(

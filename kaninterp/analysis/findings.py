@@ -8,6 +8,7 @@ from kaninterp.core.findings import SEVERITIES, Finding
 
 from .bundle import Analysis
 from .discoveries import kept_without_proof
+from .findings_columns import COLUMN_CHECKS
 from .findings_edges import EDGE_CHECKS
 from .findings_inputs import INPUT_CHECKS
 from .findings_ranges import RANGE_CHECKS
@@ -20,6 +21,7 @@ CHECKS: tuple[Callable[[Analysis], tuple[Finding, ...]], ...] = (
     *RANGE_CHECKS,
     *INPUT_CHECKS,
     kept_without_proof,
+    *COLUMN_CHECKS,
     *EDGE_CHECKS,
 )
 """Every check; each returns no finding, or some."""

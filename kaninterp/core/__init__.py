@@ -28,6 +28,7 @@ from .evidence import (
     Twins,
 )
 from .findings import Finding, Verdict
+from .interactions import Interactions, Pair
 from .mask import EdgeMask
 from .parts import PartTable
 from .passports import Effect, Passport, Passports
@@ -62,6 +63,7 @@ __all__ = [
     "InputError",
     "InputShapley",
     "InputTypeError",
+    "Interactions",
     "KanInterpError",
     "LayerTrace",
     "MissingFileError",
@@ -69,6 +71,7 @@ __all__ = [
     "ModelError",
     "NamesError",
     "NodeTable",
+    "Pair",
     "PartTable",
     "PartVerdict",
     "Passport",

@@ -6,6 +6,7 @@ from kaninterp.measure.bootstrap import BlockBootstrap, block_length, block_of
 from kaninterp.measure.clipping import clip
 from kaninterp.measure.column_shapley import column_shapley
 from kaninterp.measure.edges import ablate_edges
+from kaninterp.measure.interactions import interactions
 from kaninterp.measure.kan_attribution import KANAttribution
 from kaninterp.measure.monitor import RangeMonitor
 from kaninterp.measure.passports import passports
@@ -26,6 +27,7 @@ __all__ = [
     "block_of",
     "clip",
     "column_shapley",
+    "interactions",
     "passports",
     "periods",
     "probe",

@@ -17,11 +17,11 @@ from tqdm import tqdm
 
 from kaninterp.adapters import as_view
 from kaninterp.analysis import Analysis, analyze, answers
-from kaninterp.core import ModelError, Passports, PruneCost, RangeCard, Trace
+from kaninterp.core import InputAblation, Interactions, ModelError, Passports, PruneCost, RangeCard, Trace
 from kaninterp.core.drift import DriftEvidence
 from kaninterp.core.errors import DataError, InputTypeError
 from kaninterp.data import Batches, check_seed, row_labels
-from kaninterp.measure import ablate, ablate_edges, attribute, passports, range_card, shadows, trace
+from kaninterp.measure import ablate, ablate_edges, attribute, interactions, passports, range_card, shadows, trace
 from kaninterp.measure.host import Columns
 from kaninterp.measure.tracing import card_of, prepared
 from kaninterp.measure.watching import watch
@@ -31,7 +31,10 @@ from kaninterp.workflows.drifting import columns_read, drift_evidence
 
 __all__ = ["prune_page", "report"]
 
-STEPS = ("reference", "trace", "inputs", "lags", "nodes", "edges", "noise floor", "conclusions", "price of the plan")
+STEPS = (
+    "reference", "trace", "inputs", "pairs", "lags", "nodes", "edges", "noise floor", "conclusions",
+    "price of the plan",
+)  # fmt: skip
 UNDO = """kaninterp.workflows.prune_page(run, held_out)
 run = run.undo()  # the last step back; run.model is the model before it"""
 PRINTED_VERSIONS = ("kaninterp", "torch", "captum", "numpy")
@@ -255,10 +258,12 @@ def _drift(asked: _Asked, reference: Any, target: Any, labels: Any) -> tuple[Tra
 
 def _concluded(asked: _Asked, current: Trace, drift: DriftEvidence | None, bar: Any) -> Analysis:
     model, batches, path, seed = asked.model, asked.batches, asked.path, asked.seed
-    ablation = curve = attribution = edges = described = floor = None
+    ablation = curve = together = attribution = edges = described = floor = None
     if Columns.readable(batches.first):
         _step(bar, "inputs")
         ablation, curve = ablate(model, batches, loss=asked.loss, path=path, seed=seed, progress=False)
+        _step(bar, "pairs")
+        together = _together(asked, ablation, current.output_names)
         _step(bar, "lags")
         attribution = attribute(model, batches, path=path, seed=seed, progress=False)
         _step(bar, "nodes")
@@ -271,8 +276,17 @@ def _concluded(asked: _Asked, current: Trace, drift: DriftEvidence | None, bar: 
     _step(bar, "conclusions")
     return analyze(
         current, ablation=ablation, attribution=attribution, curve=curve, edge_ablation=edges, passports=described,
-        shadows=floor, drift=drift,
+        shadows=floor, interactions=together, drift=drift,
     )  # fmt: skip
+
+
+def _together(asked: _Asked, ablation: InputAblation, outputs: tuple[str, ...]) -> Interactions | None:
+    """Columns that act together; None where what the model returns has no row of its own for each row of the data."""
+    try:
+        found = interactions(asked.model, asked.batches, ablation=ablation, seed=asked.seed, progress=False)
+    except ModelError:
+        return None
+    return replace(found, outputs=outputs) if len(outputs) == len(found.outputs) else found
 
 
 def _described(asked: _Asked) -> Passports:

@@ -19,6 +19,7 @@ from kaninterp.core import (
     Finding,
     InputAblation,
     InputAttribution,
+    Interactions,
     LayerTrace,
     ModelCard,
     NodeTable,
@@ -95,6 +96,7 @@ def synthetic(
     ablation = _ablation(names, widths, rng, loss) if names is not None and measured else None
     return Analysis(
         passports=_passports(names, widths, lags, backbone, seed) if ablation else None,
+        interactions=_interactions(names, len(trace.output_names), seed) if names is not None and measured else None,
         trace=trace,
         ablation=ablation,
         attribution=_attribution(names, lags, widths, ablation, rng) if ablation and names else None,
@@ -109,6 +111,28 @@ def synthetic(
         plan=_plan(alive, scores, layers, names, ablation),
         findings=_findings(names),
         shadows=_shadows(ablation, alive) if ablation and loss else None,
+    )
+
+
+def _interactions(names, outputs, seed):
+    """The first columns, whose pairs are weaker and weaker; the last of them acts alone."""
+    rng = np.random.default_rng(seed)
+    k = min(len(names), 8)
+    share = 0.3 * rng.uniform(size=(outputs, k, k)) ** 4
+    share[:, -1] = share[:, :, -1] = 0
+    share = np.triu(share, 1) + np.triu(share, 1).swapaxes(1, 2)
+    return Interactions(
+        names=tuple(names[:k]),
+        columns=np.arange(k),
+        outputs=tuple(f"y{i}" for i in range(outputs)),
+        rows=1000,
+        block=10,
+        repeats=2,
+        total=share.max(2),
+        share=share,
+        low=0.8 * share,
+        high=1.25 * share,
+        left_out=0.01 if len(names) > k else 0.0,
     )
 
 

@@ -11,6 +11,7 @@ from kaninterp.render.blocks import Block, InputCard, InputCards, Paragraph, Sec
 from kaninterp.render.cells import Badge, Bars, Cell, Name, Table, Whisker
 from kaninterp.render.material import Material
 from kaninterp.render.network_nodes import input_lags
+from kaninterp.render.together_table import together_table
 from kaninterp.render.wording import count, number, p_value, percent, plural, shorten, shown, sign
 
 __all__ = ["inputs_section"]
@@ -40,6 +41,7 @@ def inputs_section(material: Material) -> Section:
     if analysis.curve is not None and analysis.ablation is not None:
         blocks.append(_survival(analysis.curve, analysis.ablation, priced=material.cost is not None))
     blocks.append(_overview(material))
+    blocks.extend(together_table(material))
     blocks.append(_cards(material))
     if analysis.shadows is None and analysis.ablation is not None and analysis.ablation.loss == OUTPUT_CHANGE:
         blocks.append(Paragraph(text=_NO_FLOOR, tone="note"))
