@@ -9,6 +9,7 @@ from kaninterp.core.evidence import EdgeAblation, InputAblation, InputAttributio
 from kaninterp.core.findings import Finding, Verdict
 from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.interactions import Interactions
+from kaninterp.core.leaks import Leak
 from kaninterp.core.passports import Passports
 from kaninterp.core.plan import PrunePlan
 from kaninterp.core.shadows import Shadows
@@ -146,6 +147,8 @@ class Analysis:
         Nodes described by the user's columns.
     interactions : Interactions or None
         Which raw columns act together.
+    leaks : tuple of Leak
+        Sums of few columns that give a target.
     drift : DriftEvidence or None
         The data against those from before.
     shapes : ShapeDrifts or None
@@ -169,6 +172,7 @@ class Analysis:
     edge_ablation: EdgeAblation | None
     passports: Passports | None
     interactions: Interactions | None
+    leaks: tuple[Leak, ...]
     drift: DriftEvidence | None
     shapes: ShapeDrifts | None
     scores: tuple[LayerScores, ...]

@@ -9,6 +9,7 @@ from kaninterp.core.errors import DataError, InputTypeError, PlanError, ShapeErr
 from kaninterp.core.evidence import EdgeAblation, InputAblation, InputAttribution, SurvivalCurve
 from kaninterp.core.findings import Verdict
 from kaninterp.core.interactions import Interactions
+from kaninterp.core.leaks import Leak
 from kaninterp.core.passports import Passports
 from kaninterp.core.plan import PrunePlan
 from kaninterp.core.range_card import RangeCard
@@ -40,6 +41,7 @@ def analyze(
     passports: Passports | None = None,
     shadows: Shadows | None = None,
     interactions: Interactions | None = None,
+    leaks: tuple[Leak, ...] = (),
     reference: Trace | RangeCard | None = None,
     drift: DriftEvidence | None = None,
     rule: PruneRule | None = None,
@@ -50,7 +52,7 @@ def analyze(
     ----------
     trace : Trace
         Measured by `kaninterp.trace`.
-    ablation, attribution, curve, edge_ablation, passports, shadows, interactions : optional
+    ablation, attribution, curve, edge_ablation, passports, shadows, interactions, leaks : optional
         Evidence measured by `kaninterp.measure` on the same model and columns. Without an ablation the
         inputs of a plain KAN are judged by scores and those of a hybrid are left open.
     reference : Trace or RangeCard, optional
@@ -79,7 +81,7 @@ def analyze(
     _check(trace, ablation, attribution, curve, edge_ablation)
     _check_nodes(trace, passports)
     _check_shadows(trace, shadows)
-    _check_columns(trace, interactions)
+    _check_columns(trace, interactions, leaks)
     ranges = layer_ranges(trace, reference if drift is None else drift.card)
     scores = layer_scores(trace)
     verdicts = input_verdicts(trace, scores, ablation=ablation, curve=curve, shadows=shadows)
@@ -93,6 +95,7 @@ def analyze(
         passports=passports,
         shadows=shadows,
         interactions=interactions,
+        leaks=tuple(leaks),
         drift=drift,
         shapes=None if drift is None else shape_drifts(trace, drift.card, drift.watched),
         scores=scores,
@@ -136,13 +139,17 @@ def _check_shadows(trace: Trace, shadows: Shadows | None) -> None:
         raise ShapeError(f"shadows: edges (dst, src) {got}, the trace has {shapes}; use the same model")
 
 
-def _check_columns(trace: Trace, interactions: Interactions | None) -> None:
-    if interactions is not None and not all(
-        i < len(names) and names[i] == name for i, name in zip(interactions.columns, interactions.names, strict=True)
-    ):
-        raise ShapeError(
-            f"interactions: measured on columns {interactions.names[:5]}, the trace has {names[:5]}; use the same data"
-        )
+def _check_columns(trace: Trace, interactions: Interactions | None, leaks: tuple[Leak, ...]) -> None:
+    names = () if trace.raw is None else trace.raw.names
+    told = {"leaks": [(term.column, term.name) for leak in leaks for term in leak.terms]}
+    if interactions is not None:
+        told["interactions"] = list(zip(interactions.columns.tolist(), interactions.names, strict=True))
+    for what, columns in told.items():
+        if any(not 0 <= i < len(names) or names[i] != name for i, name in columns):
+            raise ShapeError(
+                f"{what}: measured on columns {[name for _, name in columns[:5]]}, the trace has {names[:5]}; use the "
+                "same data"
+            )
 
 
 def _check(

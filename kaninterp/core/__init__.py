@@ -29,6 +29,7 @@ from .evidence import (
 )
 from .findings import Finding, Verdict
 from .interactions import Interactions, Pair
+from .leaks import Leak
 from .mask import EdgeMask
 from .parts import PartTable
 from .passports import Effect, Passport, Passports
@@ -66,6 +67,7 @@ __all__ = [
     "Interactions",
     "KanInterpError",
     "LayerTrace",
+    "Leak",
     "MissingFileError",
     "ModelCard",
     "ModelError",

@@ -8,6 +8,7 @@ from kaninterp.measure.column_shapley import column_shapley
 from kaninterp.measure.edges import ablate_edges
 from kaninterp.measure.interactions import interactions
 from kaninterp.measure.kan_attribution import KANAttribution
+from kaninterp.measure.leaks import leaks
 from kaninterp.measure.monitor import RangeMonitor
 from kaninterp.measure.passports import passports
 from kaninterp.measure.periods import periods
@@ -28,6 +29,7 @@ __all__ = [
     "clip",
     "column_shapley",
     "interactions",
+    "leaks",
     "passports",
     "periods",
     "probe",

@@ -17,11 +17,21 @@ from tqdm import tqdm
 
 from kaninterp.adapters import as_view
 from kaninterp.analysis import Analysis, analyze, answers
-from kaninterp.core import InputAblation, Interactions, ModelError, Passports, PruneCost, RangeCard, Trace
+from kaninterp.core import InputAblation, Interactions, Leak, ModelError, Passports, PruneCost, RangeCard, Trace
 from kaninterp.core.drift import DriftEvidence
 from kaninterp.core.errors import DataError, InputTypeError
 from kaninterp.data import Batches, check_seed, row_labels
-from kaninterp.measure import ablate, ablate_edges, attribute, interactions, passports, range_card, shadows, trace
+from kaninterp.measure import (
+    ablate,
+    ablate_edges,
+    attribute,
+    interactions,
+    leaks,
+    passports,
+    range_card,
+    shadows,
+    trace,
+)
 from kaninterp.measure.host import Columns
 from kaninterp.measure.tracing import card_of, prepared
 from kaninterp.measure.watching import watch
@@ -258,11 +268,13 @@ def _drift(asked: _Asked, reference: Any, target: Any, labels: Any) -> tuple[Tra
 
 def _concluded(asked: _Asked, current: Trace, drift: DriftEvidence | None, bar: Any) -> Analysis:
     model, batches, path, seed = asked.model, asked.batches, asked.path, asked.seed
+    leaked: tuple[Leak, ...] = ()
     ablation = curve = together = attribution = edges = described = floor = None
     if Columns.readable(batches.first):
         _step(bar, "inputs")
         ablation, curve = ablate(model, batches, loss=asked.loss, path=path, seed=seed, progress=False)
         _step(bar, "pairs")
+        leaked = leaks(batches)
         together = _together(asked, ablation, current.output_names)
         _step(bar, "lags")
         attribution = attribute(model, batches, path=path, seed=seed, progress=False)
@@ -276,7 +288,7 @@ def _concluded(asked: _Asked, current: Trace, drift: DriftEvidence | None, bar: 
     _step(bar, "conclusions")
     return analyze(
         current, ablation=ablation, attribution=attribution, curve=curve, edge_ablation=edges, passports=described,
-        shadows=floor, interactions=together, drift=drift,
+        shadows=floor, interactions=together, leaks=leaked, drift=drift,
     )  # fmt: skip
 
 

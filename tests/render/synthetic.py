@@ -96,6 +96,7 @@ def synthetic(
     ablation = _ablation(names, widths, rng, loss) if names is not None and measured else None
     return Analysis(
         passports=_passports(names, widths, lags, backbone, seed) if ablation else None,
+        leaks=(),
         interactions=_interactions(names, len(trace.output_names), seed) if names is not None and measured else None,
         trace=trace,
         ablation=ablation,
