@@ -82,6 +82,21 @@ def test_columns_that_act_together_are_told_with_their_share():
     assert "act-together" not in {finding.code for finding in plain.analysis.findings}
 
 
+def test_a_dropped_copy_is_redundant_given_its_survivor():
+    x = torch.rand(600, 3, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    x[:, 2] = x[:, 0]
+    head = ki.KANHead(3, 1, domain=(-1.05, 1.05), generator=torch.Generator().manual_seed(0))
+    head.kan_layers[0].set_mask(torch.tensor([[1.0, 1.0, 0.0]]))
+    y = 2 * x[:, :1] + torch.sin(3 * x[:, 1:2]) + 0.1 * torch.randn(600, 1, generator=torch.Generator().manual_seed(1))
+    ki.fit(head, (x, y), epochs=15, lr=2e-2, seed=0, progress=False)
+    page = ki.report(head, (x, y), feature_names=["a", "b", "copy"], progress=False)
+    (swap,) = page.analysis.swaps
+    assert (swap.dropped, swap.survivor, swap.back) == ("copy", "a", True)
+    assert "Redundant given a: with a removed and the model refitted it wins back" in page.analysis.verdicts[2].text
+    assert "Its place is taken by" in page.to_html()
+    assert {f.code for f in page.analysis.findings} >= {"copies"}
+
+
 def test_two_runs_give_the_same_bytes_and_leave_nothing_else(tmp_path):
     script = (
         "import sys, socket\n"

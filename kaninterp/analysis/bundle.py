@@ -13,6 +13,7 @@ from kaninterp.core.leaks import Leak
 from kaninterp.core.passports import Passports
 from kaninterp.core.plan import PrunePlan
 from kaninterp.core.shadows import Shadows
+from kaninterp.core.substitutes import Swap
 from kaninterp.core.trace import Trace
 
 from .drift import ShapeDrifts
@@ -149,6 +150,8 @@ class Analysis:
         Which raw columns act together.
     leaks : tuple of Leak
         Sums of few columns that give a target.
+    swaps : tuple of Swap
+        Who replaced dropped columns, and whether those would come back.
     drift : DriftEvidence or None
         The data against those from before.
     shapes : ShapeDrifts or None
@@ -173,6 +176,7 @@ class Analysis:
     passports: Passports | None
     interactions: Interactions | None
     leaks: tuple[Leak, ...]
+    swaps: tuple[Swap, ...]
     drift: DriftEvidence | None
     shapes: ShapeDrifts | None
     scores: tuple[LayerScores, ...]

@@ -96,6 +96,7 @@ def analyze(
         shadows=shadows,
         interactions=interactions,
         leaks=tuple(leaks),
+        swaps=(),
         drift=drift,
         shapes=None if drift is None else shape_drifts(trace, drift.card, drift.watched),
         scores=scores,

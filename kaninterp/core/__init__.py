@@ -38,6 +38,7 @@ from .plan import PrunePlan, Reason
 from .probe import PROBE_KINDS, Probe
 from .range_card import RangeCard, SeenColumns, SeenLayer
 from .shadows import Shadows
+from .substitutes import Swap
 from .survival import PartVerdict, SurvivalPath, SurvivalTable
 from .tables import EdgeTable, NodeTable, RangeTable, RawTable
 from .trace import LayerTrace, ModelCard, Trace
@@ -97,6 +98,7 @@ __all__ = [
     "SurvivalCurve",
     "SurvivalPath",
     "SurvivalTable",
+    "Swap",
     "Trace",
     "TrustReading",
     "Twins",

@@ -12,6 +12,7 @@ from kaninterp.pruning.refit import Refit, refit
 from kaninterp.pruning.seeds import SeedSurvival, survival_over_seeds
 from kaninterp.pruning.steps import PruneRun, PruneStep
 from kaninterp.pruning.summary import summarize
+from kaninterp.pruning.swapping import swaps
 from kaninterp.pruning.transfer import transfer, transplant
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "summarize",
     "survival",
     "survival_over_seeds",
+    "swaps",
     "transfer",
     "transplant",
 ]

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from kaninterp.adapters import as_view
 from kaninterp.analysis import Analysis, analyze, answers
+from kaninterp.analysis.swaps import with_swaps
 from kaninterp.core import InputAblation, Interactions, Leak, ModelError, Passports, PruneCost, RangeCard, Trace
 from kaninterp.core.drift import DriftEvidence
 from kaninterp.core.errors import DataError, InputTypeError
@@ -35,14 +36,14 @@ from kaninterp.measure import (
 from kaninterp.measure.host import Columns
 from kaninterp.measure.tracing import card_of, prepared
 from kaninterp.measure.watching import watch
-from kaninterp.pruning import PruneReport, PruneRun, measure_cost, summarize
+from kaninterp.pruning import PruneReport, PruneRun, measure_cost, summarize, swaps
 from kaninterp.render import Report, check_writable, document, prune_document
 from kaninterp.workflows.drifting import columns_read, drift_evidence
 
 __all__ = ["prune_page", "report"]
 
 STEPS = (
-    "reference", "trace", "inputs", "pairs", "lags", "nodes", "edges", "noise floor", "conclusions",
+    "reference", "trace", "inputs", "pairs", "lags", "nodes", "edges", "noise floor", "conclusions", "swaps",
     "price of the plan",
 )  # fmt: skip
 UNDO = """kaninterp.workflows.prune_page(run, held_out)
@@ -137,6 +138,8 @@ def report(
             _step(bar, "reference")
             current, drift = _drift(asked, reference, target, row_labels(data))
         analysis = _concluded(asked, current, drift, bar)
+        _step(bar, "swaps")
+        analysis = _swapped(asked, analysis)
         _step(bar, "price of the plan")
         cost, remark = _price(asked, analysis)
     page = Report(
@@ -299,6 +302,14 @@ def _together(asked: _Asked, ablation: InputAblation, outputs: tuple[str, ...]) 
     except ModelError:
         return None
     return replace(found, outputs=outputs) if len(outputs) == len(found.outputs) else found
+
+
+def _swapped(asked: _Asked, analysis: Analysis) -> Analysis:
+    """The analysis with what became of dropped columns when the survivor that resembles them was taken away."""
+    if analysis.ablation is None:
+        return analysis
+    found = swaps(asked.model, analysis, asked.batches, loss=asked.loss, seed=asked.seed, progress=False)
+    return with_swaps(analysis, found) if found else analysis
 
 
 def _described(asked: _Asked) -> Passports:

@@ -97,6 +97,7 @@ def synthetic(
     return Analysis(
         passports=_passports(names, widths, lags, backbone, seed) if ablation else None,
         leaks=(),
+        swaps=(),
         interactions=_interactions(names, len(trace.output_names), seed) if names is not None and measured else None,
         trace=trace,
         ablation=ablation,

@@ -47,6 +47,22 @@ WORDS: tuple[tuple[str, str, str], ...] = (
         "The loss of a model trained without the column. Columns that stand in for each other both look cheap.",
     ),
     (
+        "Act together",
+        (
+            "Share of an output's variance that two columns make together and no sum of a curve of the one and a curve "
+            "of the other can (superset importance; Hooker 2004, Liu and Owen 2006)."
+        ),
+        "A correlation of the two columns: they may be independent and act together, or alike and add up.",
+    ),
+    (
+        "Swap test",
+        (
+            "A survivor is held at its mean, a copy of the model is trained on with a dropped column, and later rows "
+            "show how much of the lost accuracy is won back. All other dropped columns stay at their means."
+        ),
+        "The loss of a model trained on the column from the start: the copy begins with the survivor's weights.",
+    ),
+    (
         "95 % interval",
         "From a bootstrap that redraws blocks of rows.",
         "A cover for a change of the model, of the training seed, or of the period the data come from.",

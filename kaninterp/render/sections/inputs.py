@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from kaninterp.analysis.bundle import Analysis
 from kaninterp.core.evidence import OUTPUT_CHANGE, InputAblation, InputAttribution, SurvivalCurve
 from kaninterp.core.findings import Verdict
 from kaninterp.core.shadows import Shadows
@@ -22,6 +23,8 @@ MAX_LINES = 2000
 FEW_UNREAD = 3
 """Up to here even columns that the model cannot read have a row in the table: their zeros are quickly read."""
 MAX_ROWS = 160
+MOST_FACTS = 4
+"""Substitutes on a card."""
 LAG_SHARE_HALF = 0.5
 
 
@@ -214,14 +217,14 @@ def _cards(material: Material) -> InputCards:
     )
 
 
-def _brief(verdict: Verdict) -> InputCard:
+def _brief(analysis: Analysis, verdict: Verdict) -> InputCard:
     """A card with the verdict alone."""
     return InputCard(
         id=f"input-{verdict.index}",
         name=shown(verdict.name),
         verdict=verdict.survives,
         text=shown(verdict.text),
-        facts=(),
+        facts=tuple(_swap_facts(analysis, verdict.index)),
         rise=None,
         lags=(),
         lags_text="",
@@ -231,8 +234,9 @@ def _brief(verdict: Verdict) -> InputCard:
 def _card(material: Material, verdict: Verdict) -> InputCard:
     analysis = material.analysis
     if analysis.ablation is not None and not analysis.ablation.reads[verdict.index]:
-        return _brief(verdict)
+        return _brief(analysis, verdict)
     facts: list[tuple[str, str]] = []
+    facts += _swap_facts(analysis, verdict.index)
     if verdict.substitutes:
         twins = "; ".join(f"{shown(name)} (r = {r:.2f})" for name, r in verdict.substitutes[:4])
         facts.append(("Carries much the same signal", twins))
@@ -250,6 +254,20 @@ def _card(material: Material, verdict: Verdict) -> InputCard:
         lags=input_lags(analysis, verdict.index),
         lags_text=_lag_words(material, verdict.index),
     )
+
+
+def _swap_facts(analysis: Analysis, index: int) -> list[tuple[str, str]]:
+    """Who stands in for a dropped column, or for whom a survivor stands in."""
+    facts = []
+    for swap in analysis.swaps:
+        how = f"r = {swap.correlation:.3f}; a curve of this column explains {percent(swap.smooth_r2)} of it"
+        if swap.dropped_index == index:
+            facts.append(("Its place is taken by", f"{shown(swap.survivor)} ({how})"))
+        elif swap.survivor_index == index and swap.back:
+            facts.append(
+                ("Would be replaced by", f"{shown(swap.dropped)} ({percent(swap.recovered.value)} of the loss)")
+            )
+    return facts[:MOST_FACTS]
 
 
 def _attribution_facts(attribution: InputAttribution, index: int) -> list[tuple[str, str]]:
