@@ -30,7 +30,7 @@ from kaninterp.pruning.substitutes import Substitute, replaced
 from kaninterp.pruning.teaching import Lesson, taught
 from kaninterp.training import fit
 
-__all__ = ["swaps"]
+__all__ = ["swaps", "won_back"]
 
 DEFAULT_ROWS = 1500
 """Rows used at most, evenly spaced; the last part of them judges."""
@@ -59,6 +59,9 @@ CAUSES = frozenset({"noise", "weak", "redundant", "zero-weight", "masked"})
 
 REPEATS = 2
 """Shuffles of the dropped column, averaged."""
+
+SMALLEST = 1e-9
+"""Mean loss of a draw, against the mean size of the losses, from which a share of it can be taken."""
 
 NOTHING = Estimate(value=0.0, low=0.0, high=0.0)
 
@@ -229,7 +232,7 @@ class _Bench:
         after = self._loss(new, rows) - self.base
         trained = test == "refit"
         return replace(
-            pair, test=test, recovered=self._share(fall, fall - after),
+            pair, test=test, recovered=won_back(self.boot, fall, fall - after),
             others=self._others(pair, fall) if trained else NOTHING,
             rise=self.boot.estimate(self._shuffled(new, pair, test) - after - self.base),
             rows=self.train.n_rows if trained else 0, epochs=self.epochs if trained else 0,
@@ -240,8 +243,8 @@ class _Bench:
         survivor = pair.survivor_index
         if survivor not in self.alone:
             new = self._refitted(pair, learns=False)
-            self.alone[survivor] = NOTHING if new is None else self._share(
-                fall, fall + self.base - self._loss(new, self._world(self.judge, survivor))
+            self.alone[survivor] = NOTHING if new is None else won_back(
+                self.boot, fall, fall + self.base - self._loss(new, self._world(self.judge, survivor))
             )  # fmt: skip
         return self.alone[survivor]
 
@@ -308,11 +311,20 @@ class _Bench:
             return None
         return new
 
-    def _share(self, fall: Array, won: Array) -> Estimate:
-        """Won over lost, with the interval of the ratio."""
-        drawn = self.boot.means(np.stack([fall, won], axis=1))
-        low, high = np.quantile(drawn[:, 1] / np.maximum(drawn[:, 0], np.finfo(float).tiny), [0.025, 0.975])
-        return Estimate(value=float(won.mean() / fall.mean()), low=float(low), high=float(high))
+
+def won_back(boot: BlockBootstrap, lost: Array, won: Array) -> Estimate:
+    """Mean won over mean lost, with its interval, from values per row; draws in which nothing was lost say nothing.
+
+    Examples
+    --------
+    >>> lost = np.array([1.0, 3.0, 2.0, 2.0])
+    >>> print(won_back(BlockBootstrap(4, 1, np.random.default_rng(0)), lost, lost / 2))
+    0.5 [0.5, 0.5]
+    """
+    drawn = boot.means(np.stack([lost, won], axis=1))
+    drawn = drawn[drawn[:, 0] > SMALLEST * np.abs(lost).mean()]
+    low, high = np.quantile(drawn[:, 1] / drawn[:, 0], [0.025, 0.975])
+    return Estimate(value=float(won.mean() / lost.mean()), low=float(low), high=float(high))
 
 
 def _curve(splines: Smooth, found: Fit) -> Any:

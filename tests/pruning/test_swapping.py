@@ -15,10 +15,11 @@ from kaninterp.analysis.swaps import swap_words, with_swaps
 from kaninterp.core import Estimate, ShapeError
 from kaninterp.core.frozen import same
 from kaninterp.data import Batch
-from kaninterp.measure import ablate, trace
+from kaninterp.measure import BlockBootstrap, ablate, trace
 from kaninterp.measure.association import smooth_r2
 from kaninterp.measure.host import Columns
 from kaninterp.pruning import swaps
+from kaninterp.pruning.swapping import won_back
 from kaninterp.pruning.teaching import Lesson, taught
 from tests.benchmarks.problems import copies
 
@@ -223,6 +224,13 @@ def test_the_verdict_says_redundant_given_or_that_it_does_not_come_back(studied)
     assert kept.text.startswith("Zero. Redundant given x0")
     with pytest.raises(ShapeError):
         with_swaps(decreed, [replace(swap, survivor="somebody")])
+
+
+def test_draws_in_which_nothing_was_lost_do_not_break_the_interval():
+    lost = np.r_[np.full(40, -1.0), np.full(60, 1.0)]  # in some draws nothing is lost
+    won = won_back(BlockBootstrap(100, 1, np.random.default_rng(0)), lost, np.full(100, 0.1))
+    assert won.value == pytest.approx(0.5)
+    assert 0 < won.low < 0.5 < won.high < np.inf
 
 
 MODULES = {
