@@ -12,8 +12,8 @@ import torch
 from kaninterp.core.frozen import Array
 from kaninterp.core.leaks import LEAK_R2, Leak, Term
 from kaninterp.data import Batch, as_batches
-from kaninterp.measure.ablation import held_rows
 from kaninterp.measure.host import Columns
+from kaninterp.measure.rows import held_rows
 
 __all__ = ["leaks"]
 

@@ -19,11 +19,12 @@ from kaninterp.core.evidence import CORRELATED
 from kaninterp.core.frozen import Array
 from kaninterp.core.substitutes import Swap, SwapTest
 from kaninterp.data import Batch, check_seed, time_split
-from kaninterp.measure.ablation import Rows, derangement, held_rows, with_shuffled
 from kaninterp.measure.association import smooth_r2
 from kaninterp.measure.bootstrap import BlockBootstrap, block_length
+from kaninterp.measure.fills import derangement, with_shuffled
 from kaninterp.measure.host import outputs, untouched
 from kaninterp.measure.losses import Loss, row_losses
+from kaninterp.measure.rows import Rows, held_rows
 from kaninterp.measure.smooth import Fit, Smooth, fitted
 from kaninterp.measure.tracing import PROGRESS_DELAY, prepared
 from kaninterp.pruning.substitutes import Substitute, replaced
