@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from kaninterp.core.errors import InputError, ModelError
 from kaninterp.core.frozen import Array, BoolArray
+from kaninterp.core.rank import nogueira
 from kaninterp.pruning.choose import choose
 from kaninterp.pruning.held_out import parts_of
 from kaninterp.training import fit
@@ -50,29 +51,6 @@ class SeedSurvival:
         order = sorted(range(len(self.names)), key=lambda i: (-self.share[i], i))
         lines = [f"{self.names[i]}: kept in {int(self.kept[:, i].sum())} of {len(self.seeds)} seeds" for i in order]
         return "\n".join([*lines, f"stability {self.stability:.2f}"])
-
-
-def nogueira(kept: BoolArray) -> float:
-    """Stability of selections: 1 for the same ones every time, 0 for what chance would give.
-
-    Nogueira, Sechidis and Brown, JMLR 18 (2018), equation 4.
-
-    Parameters
-    ----------
-    kept : ndarray of bool, shape (runs, columns)
-        What each run kept; at least two runs.
-
-    Examples
-    --------
-    >>> nogueira(np.array([[True, False, False], [True, False, False]]))
-    1.0
-    """
-    runs = len(kept)
-    share = kept.mean(0)
-    level = float(share.mean())
-    if not 0 < level < 1:
-        return float("nan")
-    return float(1 - (runs / (runs - 1) * share * (1 - share)).mean() / (level * (1 - level)))
 
 
 def survival_over_seeds(
