@@ -16,11 +16,13 @@ from kaninterp.measure.probe import probe
 from kaninterp.measure.range_cards import range_card
 from kaninterp.measure.shadows import shadows
 from kaninterp.measure.tracing import trace
+from kaninterp.measure.trust import TrustBudget, trust_readings
 
 __all__ = [
     "BlockBootstrap",
     "KANAttribution",
     "RangeMonitor",
+    "TrustBudget",
     "ablate",
     "ablate_edges",
     "attribute",
@@ -36,4 +38,5 @@ __all__ = [
     "range_card",
     "shadows",
     "trace",
+    "trust_readings",
 ]

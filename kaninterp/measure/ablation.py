@@ -7,6 +7,7 @@ Breiman (2001) for permutation importance; Jansen (1999) for the share of a node
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from tqdm import tqdm
 
 from kaninterp.adapters import ModelView, as_view
 from kaninterp.core import InputAblation, SurvivalCurve
-from kaninterp.core.frozen import Array, BoolArray
+from kaninterp.core.frozen import Array, BoolArray, floats
 from kaninterp.data import Batch, check_seed
 from kaninterp.measure.bootstrap import BlockBootstrap
 from kaninterp.measure.fills import Fill, check_fill, with_shuffled
@@ -26,10 +27,29 @@ from kaninterp.measure.rows import Rows, held_rows
 from kaninterp.measure.tracing import PROGRESS_DELAY, prepared
 from kaninterp.nn import column_norms, entries
 
-__all__ = ["ablate"]
+__all__ = ["Ablated", "ablate", "ablated"]
 
 DEFAULT_ROWS = 2000
 """Rows evaluated, evenly spaced over the data; the interval says what they are worth."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Ablated:
+    """What losing each column costs, row by row.
+
+    Attributes
+    ----------
+    ablation : InputAblation
+        Means and intervals.
+    curve : SurvivalCurve
+        Losing one after the other.
+    rises : ndarray, shape (rows, F)
+        Rise of the loss of each row, averaged over the repeats; 0 for a column that the model cannot read.
+    """
+
+    ablation: InputAblation
+    curve: SurvivalCurve
+    rises: Array
 
 
 def ablate(
@@ -76,6 +96,45 @@ def ablate(
     ModelError, DataError
         As for `trace`.
     """
+    found = ablated(
+        model, data, target=target, loss=loss, feature_names=feature_names, path=path, fill=fill, rows=rows,
+        repeats=repeats, seed=seed, progress=progress,
+    )  # fmt: skip
+    return found.ablation, found.curve
+
+
+def ablated(
+    model: nn.Module,
+    data: Any,
+    *,
+    target: Any = None,
+    loss: Loss = None,
+    feature_names: Sequence[str] | None = None,
+    path: str | None = None,
+    fill: str = "permuted",
+    rows: int = DEFAULT_ROWS,
+    repeats: int = 2,
+    seed: int = 0,
+    progress: bool = True,
+) -> Ablated:
+    """As `ablate`, with the rise of every row beside the means.
+
+    Returns
+    -------
+    Ablated
+
+    Raises
+    ------
+    InputError, ModelError, DataError
+        As for `ablate`.
+
+    Examples
+    --------
+    >>> import torch, kaninterp as ki
+    >>> found = ablated(ki.KANHead(2, 1), torch.randn(50, 2), progress=False)
+    >>> found.rises.shape, bool(np.allclose(found.rises.mean(0), found.ablation.change))
+    ((50, 2), True)
+    """
     check_seed(seed)
     check_fill(fill)
     view = as_view(model, path)
@@ -105,7 +164,7 @@ def ablate(
         norms=norms,
         node_shares=shares,
     )
-    return ablation, curve
+    return Ablated(ablation=ablation, curve=curve, rises=floats(change, change.shape, "Ablated.rises"))
 
 
 class _Probe:
