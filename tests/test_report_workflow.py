@@ -44,6 +44,8 @@ def trained():
 def test_a_trained_hybrid_is_explained(trained):
     model, X, y, problem = trained
     page = ki.report(model, (X, y), feature_names=problem.names, target_names=["y"], progress=False)
+    assert page.analysis.trust.status == "pass"
+    assert page.analysis.trust.measured == 9
     verdicts = {v.name: v.survives for v in page.analysis.verdicts}
     assert all(verdicts[problem.names[i]] == "keep" for i in problem.keep)
     assert all(verdicts[problem.names[i]] == "drop" for i in problem.drop)
@@ -346,6 +348,16 @@ def test_distributions_are_compared_once_for_findings_and_page(monkeypatch):
     page = ki.report(learnt(then), now, target="y", reference=then, progress=False)
     assert sorted(calls) == ["column_drift", "layer_drift"]
     assert page.analysis.shapes.columns.names == ("a", "b")
+
+
+def test_an_untrained_model_is_not_trusted_and_trust_can_be_left_out():
+    page = ki.report(hybrid(), (DATA, Y), progress=False)
+    assert page.analysis.trust.status == "fail"
+    assert page.analysis.findings[0].code == "untrusted"
+    silent = ki.report(hybrid(), (DATA, Y), trust=False, progress=False)
+    assert silent.analysis.trust is None
+    assert silent.document.section("trust").lead.startswith("Not measured")
+    assert "trust=False" in str(silent)
 
 
 def test_no_reference_no_drift_page():

@@ -44,6 +44,7 @@ from .scores import SCORES, Score, edge_scores, layer_scores, score_named
 from .sizes import compact_widths, multiply_adds, parameters
 from .straightness import STRAIGHT_R2, layer_straightness
 from .survival import Need, holm, measure_need
+from .trust import TRUST_CHECKS, Trust, TrustCheck, judge
 from .understated import Understated, understated
 from .verdicts import input_verdicts
 
@@ -61,6 +62,7 @@ __all__ = [
     "SCORES",
     "SECTIONS",
     "STRAIGHT_R2",
+    "TRUST_CHECKS",
     "Amount",
     "Analysis",
     "Answer",
@@ -83,6 +85,8 @@ __all__ = [
     "Score",
     "ScoreRule",
     "Threshold",
+    "Trust",
+    "TrustCheck",
     "Understated",
     "aggregate",
     "analyze",
@@ -101,6 +105,7 @@ __all__ = [
     "from_json",
     "holm",
     "input_verdicts",
+    "judge",
     "keep_all",
     "keep_nodes",
     "lag_profile",

@@ -17,6 +17,7 @@ from kaninterp.core.substitutes import Swap
 from kaninterp.core.trace import Trace
 
 from .drift import ShapeDrifts
+from .trust import Trust
 
 __all__ = ["Analysis", "LayerRanges", "LayerScores", "LayerStraightness"]
 
@@ -158,6 +159,8 @@ class Analysis:
         Distributions then and now; None where there are none from before.
     shadows : Shadows or None
         Inputs and edges against copies that know nothing about the target.
+    trust : Trust or None
+        What the explanation itself is worth.
     scores, ranges, straightness : tuple, one entry per layer
         Conclusions per edge and per node.
     verdicts : tuple of Verdict
@@ -186,6 +189,7 @@ class Analysis:
     plan: PrunePlan
     findings: tuple[Finding, ...]
     shadows: Shadows | None = None
+    trust: Trust | None = None
 
     def __repr__(self) -> str:
         survive = {kind: sum(v.survives == kind for v in self.verdicts) for kind in ("keep", "tentative", "drop")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from kaninterp.core.drift import DriftEvidence
@@ -15,6 +16,7 @@ from kaninterp.core.plan import PrunePlan
 from kaninterp.core.range_card import RangeCard
 from kaninterp.core.shadows import Shadows
 from kaninterp.core.trace import Trace
+from kaninterp.core.trust import TrustReading
 
 from .attribution import live_std
 from .bundle import Analysis, LayerScores
@@ -26,6 +28,7 @@ from .ranges import layer_ranges
 from .rules import DEFAULT_RULE, PruneRule
 from .scores import layer_scores
 from .straightness import layer_straightness
+from .trust import judge
 from .verdicts import input_verdicts
 
 __all__ = ["analyze"]
@@ -44,6 +47,7 @@ def analyze(
     leaks: tuple[Leak, ...] = (),
     reference: Trace | RangeCard | None = None,
     drift: DriftEvidence | None = None,
+    trust: Iterable[TrustReading] | None = None,
     rule: PruneRule | None = None,
 ) -> Analysis:
     """Conclude: scores, ranges, straightness, verdicts on inputs, a prune plan and findings.
@@ -59,6 +63,8 @@ def analyze(
         Of the same model over other data, for drift.
     drift : DriftEvidence, optional
         What was measured of the same data against a card, which takes the place of ``reference``.
+    trust : iterable of TrustReading, optional
+        What speaks for and against the explanation, by `kaninterp.measure.trust.trust_readings`.
     rule : callable, optional
         One of `RULES` or your own ``(trace, scores, *, probe=None) -> PrunePlan``. Default: `BudgetRule`. Verdicts
         on inputs are added to whatever it decides.
@@ -75,6 +81,8 @@ def analyze(
         The trace holds no rows.
     ShapeError
         Evidence or reference of another model or other columns.
+    InputError
+        A reading of trust that is not known, or twice.
     PlanError
         A rule of your own leaves nothing of the head.
     """
@@ -105,6 +113,7 @@ def analyze(
         verdicts=verdicts,
         plan=plan,
         findings=(),
+        trust=None if trust is None else judge(trust),
     )
     return replace(analysis, findings=find(analysis))
 

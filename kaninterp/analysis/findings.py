@@ -12,12 +12,14 @@ from .findings_columns import COLUMN_CHECKS
 from .findings_edges import EDGE_CHECKS
 from .findings_inputs import INPUT_CHECKS
 from .findings_ranges import RANGE_CHECKS
+from .findings_trust import TRUST_FINDINGS
 
 __all__ = ["CHECKS", "SECTIONS", "find"]
 
-SECTIONS = ("answer", "findings", "network", "inputs", "ranges", "drift", "model", "glossary")
+SECTIONS = ("answer", "findings", "network", "inputs", "ranges", "drift", "trust", "model", "glossary")
 
 CHECKS: tuple[Callable[[Analysis], tuple[Finding, ...]], ...] = (
+    *TRUST_FINDINGS,
     *RANGE_CHECKS,
     *INPUT_CHECKS,
     kept_without_proof,

@@ -18,6 +18,7 @@ from .sections.inputs import inputs_section
 from .sections.model import model_section
 from .sections.network import network_section
 from .sections.ranges import ranges_section
+from .sections.trust import trust_section
 from .wording import count, plural, shown
 
 __all__ = ["SECTIONS", "document"]
@@ -29,6 +30,7 @@ SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
     inputs_section,
     ranges_section,
     drift_section,
+    trust_section,
     model_section,
     glossary_section,
 )

@@ -30,7 +30,18 @@ from .wording import count, number, percent, shorten, sign
 __all__ = ["to_text"]
 
 WIDTH = 100
-MARKS = {"keep": "●", "tentative": "◐", "drop": "○", "problem": "▲", "caution": "◆", "note": "■"}
+MARKS = {
+    "keep": "●",
+    "tentative": "◐",
+    "drop": "○",
+    "problem": "▲",
+    "caution": "◆",
+    "note": "■",
+    "pass": "●",
+    "weak": "◆",
+    "fail": "▲",
+    "unmeasured": "○",
+}
 MOST_ROWS = 12
 MOST_NAMES = 24
 MOST_EVIDENCE = 3

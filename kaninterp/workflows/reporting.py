@@ -23,7 +23,6 @@ from kaninterp.core.drift import DriftEvidence
 from kaninterp.core.errors import DataError, InputTypeError
 from kaninterp.data import Batches, check_seed, row_labels
 from kaninterp.measure import (
-    ablate,
     ablate_edges,
     attribute,
     interactions,
@@ -32,7 +31,9 @@ from kaninterp.measure import (
     range_card,
     shadows,
     trace,
+    trust_readings,
 )
+from kaninterp.measure.ablation import ablated
 from kaninterp.measure.host import Columns
 from kaninterp.measure.tracing import card_of, prepared
 from kaninterp.measure.watching import watch
@@ -43,7 +44,7 @@ from kaninterp.workflows.drifting import columns_read, drift_evidence
 __all__ = ["prune_page", "report"]
 
 STEPS = (
-    "reference", "trace", "inputs", "pairs", "lags", "nodes", "edges", "noise floor", "conclusions", "swaps",
+    "reference", "trace", "inputs", "pairs", "lags", "nodes", "edges", "noise floor", "trust", "conclusions", "swaps",
     "price of the plan",
 )  # fmt: skip
 UNDO = """kaninterp.workflows.prune_page(run, held_out)
@@ -64,6 +65,7 @@ def report(
     title: str | None = None,
     path: str | None = None,
     batch_size: int = 1024,
+    trust: bool = True,
     seed: int = 0,
     progress: bool = True,
 ) -> Report:
@@ -94,6 +96,9 @@ def report(
         Where the KAN sits, if the model has several.
     batch_size : int
         Rows per forward pass of the trace.
+    trust : bool
+        Measure whether the explanation holds (`kaninterp.measure.trust_readings`). False: the section says that nobody
+        looked.
     seed : int
         Of shuffles and bootstrap draws; the global generators are not touched. The same model, data and options
         give the same bytes.
@@ -130,7 +135,9 @@ def report(
     if isinstance(reference, RangeCard):
         card_of(model, view).check_reference(reference.card)
         reference.check_columns(Columns.of(batches.first, batches.names_per_input).names)
-    asked = _Asked(model=model, batches=batches, target_names=target_names, loss=loss, path=path, seed=seed)
+    asked = _Asked(
+        model=model, batches=batches, target_names=target_names, loss=loss, path=path, seed=seed, trust=trust
+    )
     with tqdm(total=len(STEPS), desc="report", unit="step", leave=False, delay=1.0, disable=not progress) as bar:
         if reference is None:
             current, drift = asked.trace(asked.batches), None
@@ -244,6 +251,7 @@ class _Asked:
     loss: str | Callable[[Tensor, Tensor], Tensor] | None
     path: str | None
     seed: int
+    trust: bool
 
     def trace(self, batches: Batches) -> Trace:
         return trace(self.model, batches, target_names=self.target_names, path=self.path, progress=False)
@@ -272,10 +280,11 @@ def _drift(asked: _Asked, reference: Any, target: Any, labels: Any) -> tuple[Tra
 def _concluded(asked: _Asked, current: Trace, drift: DriftEvidence | None, bar: Any) -> Analysis:
     model, batches, path, seed = asked.model, asked.batches, asked.path, asked.seed
     leaked: tuple[Leak, ...] = ()
-    ablation = curve = together = attribution = edges = described = floor = None
+    ablation = curve = together = attribution = edges = described = floor = rises = readings = None
     if Columns.readable(batches.first):
         _step(bar, "inputs")
-        ablation, curve = ablate(model, batches, loss=asked.loss, path=path, seed=seed, progress=False)
+        found = ablated(model, batches, loss=asked.loss, path=path, seed=seed, progress=False)
+        ablation, curve, rises = found.ablation, found.curve, found.rises
         _step(bar, "pairs")
         leaked = leaks(batches)
         together = _together(asked, ablation, current.output_names)
@@ -288,10 +297,16 @@ def _concluded(asked: _Asked, current: Trace, drift: DriftEvidence | None, bar: 
         _step(bar, "noise floor")
         if batches.first.target is not None:
             floor = shadows(model, batches, loss=asked.loss, path=path, seed=seed, progress=False)
+    if asked.trust:
+        _step(bar, "trust")
+        readings = trust_readings(
+            model, batches, ablation=ablation, attribution=attribution, rises=rises, loss=asked.loss, path=path,
+            seed=seed, progress=False,
+        )  # fmt: skip
     _step(bar, "conclusions")
     return analyze(
         current, ablation=ablation, attribution=attribution, curve=curve, edge_ablation=edges, passports=described,
-        shadows=floor, interactions=together, leaks=leaked, drift=drift,
+        shadows=floor, interactions=together, leaks=leaked, drift=drift, trust=readings,
     )  # fmt: skip
 
 
@@ -377,6 +392,8 @@ def _call(asked: _Asked, target: Any, *, named: bool, compared: bool) -> str:
         parts.append(f"loss={asked.loss!r}")
     if asked.path is not None:
         parts.append(f"path={asked.path!r}")
+    if not asked.trust:
+        parts.append("trust=False")
     return f"kaninterp.report({', '.join(parts)}, seed={asked.seed})"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kaninterp.render import Report, document
-from tests.render.synthetic import HOSTILE, answers_of, cost_of, synthetic
+from tests.render.synthetic import HOSTILE, answers_of, cost_of, synthetic, trust_readings_of
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -22,10 +22,16 @@ ARGUMENTS = (
     "--no-first-run",
 )
 CASES = {
-    "usual": {"widths": (32, 8, 1)},
+    "usual": {"widths": (32, 8, 1), "trust": trust_readings_of()},
     "large": {"widths": (64, 16, 1)},
     "two": {"widths": (32, 8, 1), "live_units": 2},
-    "plain": {"widths": (4, 5, 1), "names": ("income", "age", "height in cm", "noise"), "lags": 1, "backbone": False},
+    "plain": {
+        "widths": (4, 5, 1),
+        "names": ("income", "age", "height in cm", "noise"),
+        "lags": 1,
+        "backbone": False,
+        "trust": trust_readings_of(),
+    },
     "outputs": {"widths": (12, 6, 3)},
     "hostile": {"widths": (16, 4, 2), "names": HOSTILE, "output_names": ("<b>out</b>", "")},
     "bare": {"widths": (16, 8, 1), "measured": False},

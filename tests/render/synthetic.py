@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,6 +11,7 @@ import numpy as np
 from kaninterp.analysis.answers import Answer, answers
 from kaninterp.analysis.bundle import Analysis, LayerScores, LayerStraightness
 from kaninterp.analysis.ranges import ranges_of
+from kaninterp.analysis.trust import judge
 from kaninterp.core import (
     EdgeAblation,
     EdgeMask,
@@ -34,6 +36,7 @@ from kaninterp.core import (
     Shadows,
     SurvivalCurve,
     Trace,
+    TrustReading,
     Twins,
     Verdict,
 )
@@ -77,6 +80,7 @@ def synthetic(
     seed: int = 0,
     output_names: tuple[str, ...] | None = None,
     reference: bool = True,
+    trust: tuple[TrustReading, ...] | None = None,
 ) -> Analysis:
     """Analysis of a made-up model: ``live_units`` leaves only so many head inputs with live edges."""
     rng = np.random.default_rng(seed)
@@ -113,6 +117,7 @@ def synthetic(
         plan=_plan(alive, scores, layers, names, ablation),
         findings=_findings(names),
         shadows=_shadows(ablation, alive) if ablation and loss else None,
+        trust=None if trust is None else judge(trust),
     )
 
 
@@ -474,6 +479,21 @@ def _verdicts(ablation):
         twins = ((ablation.names[(i + 8) % len(ablation.names)], 0.97),) if i % 4 == 0 else ()
         result.append(Verdict(index=i, name=name, survives=kind, cause=cause, text=text, substitutes=twins))
     return tuple(result)
+
+
+def trust_readings_of(skill=0.62):
+    """Readings with every verdict: two fail, two are weak, one is not measured."""
+    rows = "1,752 rows"
+    return (
+        TrustReading(check="skill", value=skill, low=skill - 0.05, high=skill + 0.05, chance=0.0, effort=rows),
+        TrustReading(check="deletion", value=0.71, low=0.5, high=0.9, chance=0.0, effort=rows),
+        TrustReading(check="insertion", value=0.2, low=-0.1, high=0.5, chance=0.0, effort=rows),
+        TrustReading(check="randomised", value=0.88, low=0.85, high=0.91, chance=0.95, effort=rows),
+        TrustReading(check="completeness", value=0.004, effort=rows),
+        TrustReading(check="infidelity", value=0.31, low=0.2, high=0.5, chance=1.0, effort=rows),
+        TrustReading(check="sensitivity", value=math.nan, remark="no input moves the <output>"),
+        TrustReading(check="bootstrap", value=0.31, low=0.1, high=0.6, chance=0.0, effort=rows),
+    )
 
 
 def _plan(alive, scores, layers, names, ablation):

@@ -12,10 +12,11 @@ from kaninterp.render import document, to_json, to_text
 from kaninterp.render.blocks import AnswerBox, InputCards
 from kaninterp.render.document import SECTIONS
 from kaninterp.render.figure_nouns import NetworkFigure
-from tests.render.synthetic import answers_of, cost_of, synthetic
+from tests.render.synthetic import answers_of, cost_of, synthetic, trust_readings_of
 
 SHAPES = {
     "usual": {"widths": (32, 8, 1)},
+    "trusted": {"widths": (8, 4, 1), "trust": trust_readings_of()},
     "two live units": {"widths": (32, 8, 1), "live_units": 2},
     "plain": {"widths": (4, 5, 1), "names": ("a", "b", "c", "d"), "lags": 1, "backbone": False},
     "outputs": {"widths": (12, 6, 3)},
@@ -39,7 +40,16 @@ def block(doc, section: str, kind: type):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_section_is_there_for_every_shape(shape):
     _, doc = made(shape)
-    assert [s.id for s in doc.sections] == ["answer", "findings", "network", "inputs", "ranges", "model", "glossary"]
+    assert [s.id for s in doc.sections] == [
+        "answer",
+        "findings",
+        "network",
+        "inputs",
+        "ranges",
+        "trust",
+        "model",
+        "glossary",
+    ]
     assert len(doc.sections) == len(SECTIONS) - 1  # no drift without a reference
 
 

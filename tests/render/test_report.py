@@ -11,7 +11,7 @@ import pytest
 from kaninterp.analysis.answers import Answer
 from kaninterp.core import KanInterpError, ReportWriteError
 from kaninterp.render import Report, check_writable, document
-from tests.render.synthetic import cost_of, synthetic
+from tests.render.synthetic import cost_of, synthetic, trust_readings_of
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "report.txt"
 
@@ -29,7 +29,9 @@ ANSWERS = (
 
 @pytest.fixture(scope="module")
 def report() -> Report:
-    analysis = synthetic((4, 3, 1), names=("income", "age", "height", "noise"), lags=1, backbone=False)
+    analysis = synthetic(
+        (4, 3, 1), names=("income", "age", "height", "noise"), lags=1, backbone=False, trust=trust_readings_of()
+    )
     return Report(
         document(
             analysis,

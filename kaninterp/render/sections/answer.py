@@ -11,7 +11,7 @@ from kaninterp.core.evidence import OUTPUT_CHANGE, Estimate, PruneCost
 from kaninterp.render.blocks import AnswerBox, Block, Check, Question, Questions, Section, SizeChange
 from kaninterp.render.cells import Name, Whisker
 from kaninterp.render.material import Material
-from kaninterp.render.wording import count, number, percent, plural, shown, sign
+from kaninterp.render.wording import count, join, number, percent, plural, shown, sign
 
 __all__ = ["answer_section"]
 
@@ -166,7 +166,7 @@ def _sizes(material: Material) -> tuple[SizeChange, ...]:
 
 def _checks(material: Material) -> list[Check]:
     made = [_rows_check(material), _tentative_check(material), _gap_check(material)]
-    made += [_residual_check(material), _methods_check(material)]
+    made += [_residual_check(material), _methods_check(material), _trust_check(material)]
     return [check for check in made if check is not None]
 
 
@@ -212,6 +212,15 @@ def _residual_check(material: Material) -> Check | None:
         passed=worst <= GOOD_RESIDUAL,
         text=f"{attribution.method} add up to the prediction within {percent(worst)} ({count(attribution.rows)} rows).",
     )
+
+
+def _trust_check(material: Material) -> Check | None:
+    trust = material.analysis.trust
+    if trust is None or not trust.measured:
+        return None
+    passed = f"{len(trust.of('pass'))} of {count(trust.measured)} checks of the explanation itself passed (see Trust)"
+    failed = [judged.check.title.lower() for judged in trust.of("fail")]
+    return Check(passed=trust.status == "pass", text=f"{passed}{f'; failed: {join(failed)}' if failed else ''}.")
 
 
 def _rho(rho: float) -> str:

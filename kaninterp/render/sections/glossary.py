@@ -1,4 +1,4 @@
-"""Section 10: what each number is, and what it is not."""
+"""Section 11: what each number is, and what it is not."""
 
 from __future__ import annotations
 
@@ -141,6 +141,45 @@ WORDS: tuple[tuple[str, str, str], ...] = (
             "up to the difference between prediction and baseline."
         ),
         "A causal effect. It depends on the baseline; that is why two are shown.",
+    ),
+    (
+        "Skill",
+        "Share of the loss of the best constant prediction that the model saves; for a squared error, R².",
+        "A comparison with a good model: the best constant is the least that any model should beat.",
+    ),
+    (
+        "Deletion, insertion",
+        (
+            "Parts of the input are shuffled one after the other, or given back, in the order of the attribution. The "
+            "area under the loss is held against random orders (0) and the best order known (1)."
+        ),
+        "A test of a single attribution: shuffled parts make rows that no data would show.",
+    ),
+    (
+        "Shuffled parameters",
+        (
+            "The parameters of copies of the model are put in random order. By chance: how much the explanations of "
+            "the copies agree with each other, because of the columns' spread or because far lags are forgotten."
+        ),
+        "A test of the model: an untrained one may pass it.",
+    ),
+    (
+        "Infidelity",
+        (
+            "Mean squared difference between what attributions foretell and what the output does when random parts of "
+            "a row go to their mean, over the same without any attributions (arXiv 1901.09392)."
+        ),
+        "Zero for a good method in general: effects that need two columns at once cannot be split without a remainder.",
+    ),
+    (
+        "Sensitivity",
+        "Largest relative change of a row's explanation under small random moves of its values; the middle row.",
+        "The sensitivity of the prediction: a steep model may have a steady explanation.",
+    ),
+    (
+        "Stability of a choice",
+        "How much more alike the kept columns of several samples are than chance makes them (Nogueira et al. 2018).",
+        "A statement that the choice is right: a wrong one may be stable.",
     ),
     (
         "Spearman",

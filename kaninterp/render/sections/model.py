@@ -1,4 +1,4 @@
-"""Section 9: what was looked at, exactly, and how to make the report again."""
+"""Section 10: what was looked at, exactly, and how to make the report again."""
 
 from __future__ import annotations
 

@@ -1,0 +1,310 @@
+"""What the checks of an explanation are worth: limits, a verdict for each, and one for all of them.
+
+Limits are published rules of thumb where there are some, and otherwise say what a reader would accept; each stands in
+`TRUST_CHECKS` with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from kaninterp.core.errors import InputError
+from kaninterp.core.trust import TrustReading
+
+from .wording import listed, number
+
+__all__ = ["ENOUGH_FAILED", "TRUST_CHECKS", "JudgedCheck", "Trust", "TrustCheck", "TrustStatus", "judge"]
+
+TrustStatus = Literal["pass", "weak", "fail", "unmeasured"]
+
+ENOUGH_FAILED = 2
+"""Failed checks, other than skill, from which an explanation is not to be trusted: one alone may be chance, or a
+peculiarity of one method."""
+
+SKILL = "skill"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustCheck:
+    """What a check asks, and from where on it is passed or failed.
+
+    Attributes
+    ----------
+    name : str
+        As in `TrustReading.check`.
+    title : str
+        For people.
+    asks : str
+        What it asks, in one sentence.
+    better : {"high", "low"}
+        Which values are good.
+    passes, fails : float
+        From where on it is passed, and beyond which it is failed; weak between them.
+    chance_fails : bool
+        Whether it is also failed when the interval reaches what chance gives.
+    above : str
+        Another check whose value is subtracted first.
+    why : str
+        Where the limits come from.
+    """
+
+    name: str
+    title: str
+    asks: str
+    better: Literal["high", "low"]
+    passes: float
+    fails: float
+    chance_fails: bool = False
+    above: str = ""
+    why: str
+
+    @property
+    def limit(self) -> str:
+        """When it is passed and when it is failed, in words."""
+        if self.better == "high":
+            return f"at least {number(self.passes)}; fails below {number(self.fails)}"
+        own = " above the model's own" if self.above else ""
+        return f"at most {number(self.passes)}{own}; fails above {number(self.fails)}"
+
+    def status(self, reading: TrustReading) -> TrustStatus:
+        """Verdict on one reading.
+
+        Where high is good it fails below ``fails``, or where its interval reaches chance and ``chance_fails`` says so.
+        Where low is good it fails above ``fails``, unless its whole interval is below what chance gives.
+        """
+        if not reading.measured:
+            return "unmeasured"
+        if self.better == "high":
+            lucky = self.chance_fails and reading.low <= reading.chance
+            if reading.value < self.fails or lucky:
+                return "fail"
+            return "pass" if reading.value >= self.passes else "weak"
+        if reading.value <= self.passes:
+            return "pass"
+        return "fail" if reading.value > self.fails and not reading.high < reading.chance else "weak"
+
+
+_AGREEMENT = "0.7: half of the variance of the ranks is shared; 0.4: a sixth"
+_NOGUEIRA = "above 0.75 is excellent and below 0.4 poor (Nogueira et al. 2018, after Fleiss)"
+
+TRUST_CHECKS: tuple[TrustCheck, ...] = (
+    TrustCheck(
+        name=SKILL, title="The model predicts",
+        asks="How much of the loss of the best constant prediction does the model save?",
+        better="high", passes=0.1, fails=0.01, chance_fails=True,
+        why="below a hundredth there is nothing to explain; below a tenth it explains little of the target",
+    ),
+    TrustCheck(
+        name="deletion", title="Deletion",
+        asks="Does shuffling what is called important hurt more than a random order? 1: as much as the best known.",
+        better="high", passes=0.5, fails=0.1, chance_fails=True,
+        why="half of the way from a random order to the best one known",
+    ),
+    TrustCheck(
+        name="insertion", title="Insertion",
+        asks="Does giving back first what is called important help more than a random order? 1: as much as the best.",
+        better="high", passes=0.5, fails=0.1, chance_fails=True,
+        why="half of the way from a random order to the best one known",
+    ),
+    TrustCheck(
+        name="randomised", title="Shuffled parameters",
+        asks="Does the explanation rank columns and lags as it does for copies of the model with shuffled parameters?",
+        better="low", passes=0.5, fails=0.7,
+        why="at 0.7 half of the variance of the ranks is there without anything learnt",
+    ),
+    TrustCheck(
+        name="completeness", title="Completeness",
+        asks="How much of the prediction do the Integrated Gradients leave unexplained, at worst?",
+        better="low", passes=0.05, fails=0.2,
+        why="0.05 is the rule of Sundararajan et al. (2017, section 5)",
+    ),
+    TrustCheck(
+        name="infidelity", title="Infidelity",
+        asks="How badly do attributions foretell the output when parts of a row go to their mean? 1: as none would.",
+        better="low", passes=0.25, fails=0.75,
+        why="a quarter of the squared changes is left: attributions are right to half a change",
+    ),
+    TrustCheck(
+        name="sensitivity", title="Sensitivity",
+        asks="How far does an explanation move, against its size, when no value moves by more than 0.05 sd?",
+        better="low", passes=0.25, fails=1.0,
+        why="a quarter is five times the move; at 1 nothing of the explanation is left",
+    ),
+    TrustCheck(
+        name="bootstrap", title="Other rows: ranking",
+        asks="Would other rows of the same data rank the columns alike? 1: the same order.",
+        better="high", passes=0.7, fails=0.4,
+        why=_AGREEMENT,
+    ),
+    TrustCheck(
+        name="bootstrap-kept", title="Other rows: choice",
+        asks="Would other rows of the same data keep the same columns? 1: always the same ones.",
+        better="high", passes=0.75, fails=0.4,
+        why=_NOGUEIRA,
+    ),
+    TrustCheck(
+        name="seeds", title="Other seeds: ranking",
+        asks="Does the same KAN, trained from other starts, rank the columns alike?",
+        better="high", passes=0.7, fails=0.4,
+        why=_AGREEMENT,
+    ),
+    TrustCheck(
+        name="seeds-kept", title="Other seeds: choice",
+        asks="Does the same KAN, trained from other starts, keep the same columns?",
+        better="high", passes=0.75, fails=0.4,
+        why=_NOGUEIRA,
+    ),
+    TrustCheck(
+        name="black-box", title="Another kind of model: ranking",
+        asks="Does a model of another kind, trained on the same columns, rank them alike?",
+        better="high", passes=0.7, fails=0.2,
+        why="two good models may use different columns, so only a ranking near chance speaks against this one",
+    ),
+    TrustCheck(
+        name="black-box-loss", title="Another kind of model: skill",
+        asks="How much of the loss does a model of another kind save?",
+        better="low", passes=0.1, fails=0.3, above=SKILL,
+        why="by a tenth a tuned model of another kind is often better; by three this one has missed much of the data",
+    ),
+)  # fmt: skip
+"""Every check, in the order of the report; a new one is one entry here and one function that measures it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedCheck:
+    """A check, what was measured, and the verdict."""
+
+    check: TrustCheck
+    reading: TrustReading
+    status: TrustStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """Whether the explanation may be trusted.
+
+    Attributes
+    ----------
+    checks : tuple of JudgedCheck
+        In the order of `TRUST_CHECKS`.
+    status : {"pass", "weak", "fail", "unmeasured"}
+        Of all of them.
+    text : str
+        Why, in one or two sentences.
+    """
+
+    checks: tuple[JudgedCheck, ...]
+    status: TrustStatus
+    text: str
+
+    def of(self, status: TrustStatus) -> tuple[JudgedCheck, ...]:
+        """Checks with this verdict."""
+        return tuple(judged for judged in self.checks if judged.status == status)
+
+    @property
+    def measured(self) -> int:
+        """How many checks have a number."""
+        return len(self.checks) - len(self.of("unmeasured"))
+
+
+def judge(readings: Iterable[TrustReading]) -> Trust:
+    """Hold readings against their limits and conclude.
+
+    Parameters
+    ----------
+    readings : iterable of TrustReading
+        Of `kaninterp.measure.trust.trust_readings` and others; each check at most once.
+
+    Returns
+    -------
+    Trust
+        *fail*: the model has no skill, whatever else holds, for then its explanation is about nothing; or
+        `ENOUGH_FAILED` other checks fail. *weak*: another check fails, two are weak, or the skill is weak or
+        unmeasured. *unmeasured*: nothing was. *pass*: all others.
+
+    Raises
+    ------
+    InputError
+        A check that is not in `TRUST_CHECKS`, or twice.
+
+    Examples
+    --------
+    >>> judge([TrustReading(check="skill", value=0.0, low=-0.1, high=0.1, chance=0.0)]).status
+    'fail'
+    >>> judge([TrustReading(check="skill", value=0.8, low=0.7, high=0.9, chance=0.0)]).status
+    'pass'
+    """
+    given = _by_name(readings)
+    checks = tuple(
+        JudgedCheck(check=check, reading=given[check.name], status=_status(check, given))
+        for check in TRUST_CHECKS
+        if check.name in given
+    )
+    status = _overall(checks)
+    return Trust(checks=checks, status=status, text=_text(checks, status))
+
+
+def _by_name(readings: Iterable[TrustReading]) -> dict[str, TrustReading]:
+    known = [check.name for check in TRUST_CHECKS]
+    given: dict[str, TrustReading] = {}
+    for reading in readings:
+        if reading.check not in known:
+            raise InputError(f"judge: no check {reading.check!r}; known are: {', '.join(known)}")
+        if reading.check in given:
+            raise InputError(f"judge: check {reading.check!r} is there twice; give each once")
+        given[reading.check] = reading
+    return given
+
+
+def _status(check: TrustCheck, given: dict[str, TrustReading]) -> TrustStatus:
+    reading = given[check.name]
+    if not check.above or not reading.measured:
+        return check.status(reading)
+    own = given.get(check.above)
+    if own is None or not own.measured:
+        return "unmeasured"
+    ahead = reading.value - own.value  # a comparison: the two are measured on different rows, so it has no interval
+    return check.status(TrustReading(check=check.name, value=ahead))
+
+
+def _overall(checks: tuple[JudgedCheck, ...]) -> TrustStatus:
+    skill = next((judged.status for judged in checks if judged.check.name == SKILL), "unmeasured")
+    others = [judged.status for judged in checks if judged.check.name != SKILL]
+    if skill == "fail" or others.count("fail") >= ENOUGH_FAILED:
+        return "fail"
+    if all(status == "unmeasured" for status in (skill, *others)):
+        return "unmeasured"
+    doubtful = "fail" in others or others.count("weak") >= ENOUGH_FAILED or skill != "pass"
+    return "weak" if doubtful else "pass"
+
+
+def _text(checks: tuple[JudgedCheck, ...], status: TrustStatus) -> str:
+    by_status = {
+        kind: [judged.check.title.lower() for judged in checks if judged.status == kind]
+        for kind in ("pass", "weak", "fail", "unmeasured")
+    }
+    measured = len(checks) - len(by_status["unmeasured"])
+    if status == "unmeasured":
+        return "Nothing was measured that would speak for or against this explanation."
+    passed = f"{len(by_status['pass'])} of {measured} measured checks passed"
+    failed = f"failed: {listed(by_status['fail'])}" if by_status["fail"] else ""
+    weak = f"weak: {listed(by_status['weak'])}" if by_status["weak"] else ""
+    told = "; ".join(part for part in (passed, failed, weak) if part) + "."
+    skill = next((judged for judged in checks if judged.check.name == SKILL), None)
+    if skill is not None and skill.status == "fail":
+        return (
+            "Do not trust this explanation: on these rows the model is not shown to predict better than a constant, so "
+            f"what it uses says nothing about your data. {told}"
+        )
+    if status == "fail":
+        return f"Do not trust this explanation: it does not pass its own checks. {told}"
+    if status == "weak":
+        unknown = (
+            ""
+            if skill is not None and skill.status != "unmeasured"
+            else (" Whether the model predicts anything was not measured.")
+        )
+        return f"Trust this explanation with care. {told}{unknown}"
+    return f"This explanation passes its own checks. {told}"
