@@ -18,8 +18,8 @@ TONES = {"fail": "warning", "weak": "warning", "unmeasured": "note", "pass": ""}
 HOW = (
     "The explanation as a whole fails when the model predicts no better than a constant, or when "
     f"{ENOUGH_FAILED} other checks fail; it is weak when one fails, when {ENOUGH_FAILED} are weak, or when it is not "
-    "known whether the model predicts anything. Most checks hold the explanation against the model: a model that knows "
-    "nothing may be explained perfectly well, and only the first of them tells."
+    "known whether the model predicts anything. Most checks hold the explanation against the model: one that knows "
+    "nothing may be explained perfectly well, which is why skill decides first."
 )
 
 
