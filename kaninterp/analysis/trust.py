@@ -116,7 +116,7 @@ TRUST_CHECKS: tuple[TrustCheck, ...] = (
     ),
     TrustCheck(
         name="completeness", title="Completeness",
-        asks="How much of the prediction do the Integrated Gradients leave unexplained, at worst?",
+        asks="How much of the prediction do the attributions to columns and lags leave unexplained, at worst?",
         better="low", passes=0.05, fails=0.2,
         why="0.05 is the rule of Sundararajan et al. (2017, section 5)",
     ),
