@@ -1,0 +1,232 @@
+"""Would another start have led to the same columns? The head trained anew from other weights, backbone kept."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from kaninterp.adapters import ModelView, as_view
+from kaninterp.core.errors import InputError, ModelError
+from kaninterp.core.evidence import InputAblation
+from kaninterp.core.frozen import Array, BoolArray
+from kaninterp.core.refits import Refits
+from kaninterp.data import Batch, check_seed
+from kaninterp.measure.ablation import Rows, derangement, with_shuffled
+from kaninterp.measure.bootstrap import BlockBootstrap
+from kaninterp.measure.host import outputs, untouched, watched
+from kaninterp.measure.losses import Loss, row_losses
+from kaninterp.measure.tracing import PROGRESS_DELAY
+from kaninterp.measure.two_parts import TwoParts, two_parts
+from kaninterp.nn import KANHead, KANLayer
+from kaninterp.pruning.finetune import zeros_held
+from kaninterp.training import fit
+
+__all__ = ["refits"]
+
+RUNS = 3
+"""Refits: one alone could be the accident."""
+EPOCHS = 60
+RATE = 0.03
+"""Learning rate of a refit, ten times that of `fit`: a head alone bears it, and settles in so few steps."""
+STEPS = 8
+"""Steps of an epoch, where batches of 16 to 256 rows allow: on planted tables and the demo, refits of many small steps
+were no better on later rows and took five times as long."""
+REPEATS = 2
+"""Shuffles averaged per column, as in `ablate`."""
+SAME = 1e-4
+"""How far the head's outputs may be from the model's, against the largest: more is no rounding, the model goes on."""
+
+
+def refits(
+    model: nn.Module,
+    data: Any,
+    *,
+    reference: Any = None,
+    target: Any = None,
+    loss: Loss = None,
+    feature_names: Sequence[str] | None = None,
+    path: str | None = None,
+    runs: int = RUNS,
+    epochs: int = EPOCHS,
+    seed: int = 0,
+    progress: bool = True,
+) -> Refits:
+    """Train copies of the KAN head from new weights, and measure what losing each raw column costs every one of them.
+
+    What the backbone tells the head is computed once, so that a refit takes seconds: it asks whether the head's part
+    of the explanation is an accident of its start. That of a backbone is not asked; `survival_over_seeds` trains
+    whole models.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Ends in a `KANHead`; left bit-identical. Masked edges, and edges whose weights are all zero, stay out of the
+        refits too.
+    data, reference, target, feature_names
+        As for `kaninterp.measure.two_parts.two_parts`; ``data`` may be its result, the others are not used then.
+    loss
+        As for `kaninterp.nn.resolve_loss`; None chooses by the target.
+    path : str, optional
+        Where the KAN sits, if the model has several.
+    runs, epochs : int
+        Refits, at least one, and passes over their rows at most; the best epoch on the last fifth of these counts.
+    seed : int
+        The refits have seeds ``seed + 1``, ``seed + 2``, ...; also of shuffles and bootstrap.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Refits
+
+    Raises
+    ------
+    ModelError
+        The KAN is no `KANHead`, or the model does something with its output.
+    DataError
+        No target, or too few rows.
+    InputError
+        Fewer than one run.
+
+    Examples
+    --------
+    >>> import kaninterp as ki
+    >>> X = torch.rand(600, 3, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    >>> head = ki.KANHead(3, 1, domain=(-1, 1), generator=torch.Generator().manual_seed(0))
+    >>> y = 2 * X[:, 0] + X[:, 1] ** 2
+    >>> _ = ki.fit(head, (X, y), epochs=20, optimizer="lbfgs", seed=0, progress=False)
+    >>> found = refits(head, (X, y), runs=2, progress=False)
+    >>> [(ablation.low > 0).tolist() for ablation in found.ablations]
+    [[True, True, False], [True, True, False], [True, True, False]]
+    """
+    check_seed(seed)
+    if runs < 1:
+        raise InputError(f"runs: expected a whole number of refits, 1 or more, got {runs!r}")
+    view = as_view(model, path)
+    head = view.module
+    if not isinstance(head, KANHead):
+        raise ModelError(f"only a KANHead can be trained anew, at {view.path!r} is a {type(head).__name__}")
+    if isinstance(data, TwoParts):
+        parts = data
+    else:
+        parts = two_parts(model, data, reference=reference, target=target, feature_names=feature_names)
+    with untouched(model):
+        before = _seen(model, view, parts.learn.batch)
+        after = _seen(model, view, parts.judge.batch)
+        _check_last(head, after)
+    seeds = tuple(seed + number for number in range(1, runs + 1))
+    bar = tqdm(seeds, desc="refits", delay=PROGRESS_DELAY, leave=False, disable=not progress)
+    options: dict[str, Any] = {"loss": loss, "epochs": epochs}
+    heads = [copy.deepcopy(head).eval()]
+    heads += [_trained(head, before.features, parts.learn, seed=one, **options) for one in bar]
+    found = _ablations(model, view, heads, parts.judge, after, loss=loss, seed=seed)
+    return Refits(
+        seeds=seeds, trained=parts.learn.n, epochs=epochs, whole=head is model, ablations=found
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What the head is given for some rows, and what the model answers."""
+
+    features: Tensor
+    output: Tensor
+
+
+def _seen(model: nn.Module, view: ModelView, batch: Batch) -> _Seen:
+    with watched(view) as given:
+        output = outputs(model, batch)
+    if not given:
+        raise ModelError(f"the forward pass never calls the KAN at {view.path!r}; nothing can be measured there")
+    features = torch.cat([x.detach() for x in given])
+    if len(features) != batch.n_rows:
+        raise ModelError(
+            f"the KAN is given {len(features)} rows for {batch.n_rows} rows of the data; only a head that reads every "
+            "row once can be trained anew on its own"
+        )
+    return _Seen(features=features, output=output)
+
+
+def _check_last(head: KANHead, seen: _Seen) -> None:
+    """The head's output has to be the model's, or the target of the model is not the target of the head."""
+    own = copy.deepcopy(head).eval()(seen.features)
+    answer = seen.output
+    same = own.numel() == answer.numel() and len(own) == len(answer)
+    room = SAME * float(answer.abs().max()) if answer.numel() else 0.0
+    if not same or not torch.allclose(own.reshape(answer.shape), answer, rtol=SAME, atol=room):
+        raise ModelError("the model does something with the KAN's output, so the head alone cannot be trained anew")
+
+
+def _trained(head: KANHead, features: Tensor, rows: Rows, *, loss: Loss, epochs: int, seed: int) -> KANHead:
+    new = copy.deepcopy(head)
+    generator = torch.Generator(device=new.kan_layers[0].weight.device).manual_seed(seed)
+    for layer in new.kan_layers:
+        _redrawn(layer.requires_grad_(True), generator)
+    overlap = int(np.ceil(rows.columns.lags / rows.spacing)) if rows.columns.lags > 1 else 0
+    # a gap needs rows on both of its sides
+    gap = min(overlap, rows.n // 10)
+    size = min(256, max(16, rows.n // STEPS))
+    options: dict[str, Any] = {"loss": loss, "epochs": epochs, "lr": RATE, "batch_size": size, "gap": gap, "seed": seed}
+    with zeros_held(new):
+        fit(new, (features, rows.batch.target), progress=False, **options)
+    return new.eval()
+
+
+@torch.no_grad()
+def _redrawn(layer: KANLayer, generator: torch.Generator) -> None:
+    """New weights for a layer; edges without any weight stay without."""
+    alive = (layer.weight != 0).any(1, keepdim=True)
+    layer.reset_parameters(generator)
+    layer.weight.mul_(alive)
+
+
+def _ablations(
+    model: nn.Module, view: ModelView, heads: list[KANHead], rows: Rows, intact: _Seen, *, loss: Loss, seed: int
+) -> tuple[InputAblation, ...]:
+    rng = np.random.default_rng(seed)
+    orders = [torch.from_numpy(derangement(rows.n, rng)) for _ in range(REPEATS)]
+    losses, name = row_losses(loss, rows.batch.target, intact.output)
+    shape = intact.output.shape
+    with untouched(model), torch.no_grad():
+        base = np.stack([losses(head(intact.features).reshape(shape)) for head in heads], axis=1)
+        change, reads = np.zeros((*base.shape, len(rows.columns.names))), np.zeros(len(rows.columns.names), bool)
+        for column in range(change.shape[2]):
+            for order in orders:
+                features = _seen(model, view, with_shuffled(rows, [column], order)).features
+                if torch.equal(features, intact.features):
+                    continue
+                reads[column] = True
+                for number, head in enumerate(heads):
+                    rise = losses(head(features).reshape(shape)) - base[:, number]
+                    change[:, number, column] += rise / REPEATS
+    boot = BlockBootstrap(rows.n, rows.block, rng)
+    runs = range(len(heads))
+    return tuple(_ablation(boot, rows, base[:, run], change[:, run], reads=reads, name=name) for run in runs)
+
+
+def _ablation(
+    boot: BlockBootstrap, rows: Rows, base: Array, change: Array, *, reads: BoolArray, name: str
+) -> InputAblation:
+    low, high = boot.interval(change)
+    return InputAblation(
+        names=rows.columns.names,
+        loss=name,
+        rows=rows.n,
+        block=boot.block,
+        repeats=REPEATS,
+        base=boot.estimate(base),
+        change=change.mean(0),
+        low=low,
+        high=high,
+        p_value=np.where(reads, boot.p_values(change), 1.0),
+        reads=reads,
+        norms=np.full(len(reads), np.nan),
+        node_shares=(),
+    )
