@@ -45,7 +45,7 @@ def test_a_trained_hybrid_is_explained(trained):
     model, X, y, problem = trained
     page = ki.report(model, (X, y), feature_names=problem.names, target_names=["y"], progress=False)
     assert page.analysis.trust.status == "pass"
-    assert page.analysis.trust.measured == 9
+    assert page.analysis.trust.measured == 15
     verdicts = {v.name: v.survives for v in page.analysis.verdicts}
     assert all(verdicts[problem.names[i]] == "keep" for i in problem.keep)
     assert all(verdicts[problem.names[i]] == "drop" for i in problem.drop)

@@ -14,13 +14,13 @@ from kaninterp.core.errors import DataError
 from kaninterp.core.evidence import Estimate
 from kaninterp.core.frozen import Array
 from kaninterp.data import check_seed
-from kaninterp.measure.ablation import derangement
 from kaninterp.measure.boosting import Boosting, Task
 from kaninterp.measure.bootstrap import BlockBootstrap
-from kaninterp.measure.table_cells import Cells
-from kaninterp.measure.constant_loss import constant_losses
+from kaninterp.measure.fills import derangement
 from kaninterp.measure.host import outputs, untouched
 from kaninterp.measure.losses import Loss, row_losses
+from kaninterp.measure.skill import best_constant
+from kaninterp.measure.table_cells import Cells
 from kaninterp.measure.tracing import PROGRESS_DELAY
 from kaninterp.measure.two_parts import TwoParts, two_parts
 
@@ -98,7 +98,10 @@ def black_box(
         intact = outputs(model, judge.batch)
         losses, name = row_losses(loss, goal, intact)
         task = Task.of(loss, goal, intact)
-        constant, own = constant_losses(losses, task, goal, intact), losses(intact)
+        guess = best_constant(loss, name, intact, goal)
+        if guess is None:
+            raise DataError(f"the loss {name!r} has no gradient, so its best constant prediction is not known")
+        constant, own = losses(guess.expand_as(intact)), losses(intact)
         if not constant.any():
             raise DataError("the target is constant on the rows to judge by")
         boosting, cells = _trained(task, parts, seed)

@@ -12,7 +12,7 @@ from torch import nn
 from kaninterp.core.errors import DataError, NamesError
 from kaninterp.core.frozen import Array
 from kaninterp.data import Batches, time_split
-from kaninterp.measure.ablation import Rows, held_rows
+from kaninterp.measure.rows import Rows, held_rows
 from kaninterp.measure.tracing import prepared
 
 __all__ = ["JUDGE", "LEARN", "TwoParts", "column_correlation", "two_parts"]

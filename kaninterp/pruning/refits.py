@@ -18,10 +18,11 @@ from kaninterp.core.evidence import InputAblation
 from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.refits import Refits
 from kaninterp.data import Batch, check_seed
-from kaninterp.measure.ablation import Rows, derangement, with_shuffled
 from kaninterp.measure.bootstrap import BlockBootstrap
+from kaninterp.measure.fills import derangement, with_shuffled
 from kaninterp.measure.host import outputs, untouched, watched
 from kaninterp.measure.losses import Loss, row_losses
+from kaninterp.measure.rows import Rows
 from kaninterp.measure.tracing import PROGRESS_DELAY
 from kaninterp.measure.two_parts import TwoParts, two_parts
 from kaninterp.nn import KANHead, KANLayer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,37 +16,24 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from kaninterp.adapters import as_view
-from kaninterp.analysis import Analysis, analyze, answers
-from kaninterp.analysis.swaps import with_swaps
-from kaninterp.core import InputAblation, Interactions, Leak, ModelError, Passports, PruneCost, RangeCard, Trace
+from kaninterp.analysis import Analysis, answers
+from kaninterp.core import ModelError, PruneCost, RangeCard, Trace
 from kaninterp.core.drift import DriftEvidence
-from kaninterp.core.errors import DataError, InputTypeError
-from kaninterp.data import Batches, check_seed, row_labels
+from kaninterp.core.errors import InputTypeError
+from kaninterp.data import check_seed, row_labels
 from kaninterp.measure import (
-    ablate_edges,
-    attribute,
-    interactions,
-    leaks,
-    passports,
     range_card,
-    shadows,
-    trace,
-    trust_readings,
 )
-from kaninterp.measure.ablation import ablated
 from kaninterp.measure.host import Columns
 from kaninterp.measure.tracing import card_of, prepared
 from kaninterp.measure.watching import watch
-from kaninterp.pruning import PruneReport, PruneRun, measure_cost, summarize, swaps
+from kaninterp.pruning import PruneReport, PruneRun, measure_cost, summarize
 from kaninterp.render import Report, check_writable, document, prune_document
 from kaninterp.workflows.drifting import columns_read, drift_evidence
+from kaninterp.workflows.measuring import STEPS, Asked, concluded, step
 
 __all__ = ["prune_page", "report"]
 
-STEPS = (
-    "reference", "trace", "inputs", "pairs", "lags", "nodes", "edges", "noise floor", "trust", "conclusions", "swaps",
-    "price of the plan",
-)  # fmt: skip
 UNDO = """kaninterp.workflows.prune_page(run, held_out)
 run = run.undo()  # the last step back; run.model is the model before it"""
 PRINTED_VERSIONS = ("kaninterp", "torch", "captum", "numpy")
@@ -97,7 +84,8 @@ def report(
     batch_size : int
         Rows per forward pass of the trace.
     trust : bool
-        Measure whether the explanation holds (`kaninterp.measure.trust_readings`). False: the section says that nobody
+        Measure whether the explanation holds, with other models of the same data beside it
+        (`kaninterp.measure.trust_readings`, `kaninterp.workflows.other_models`). False: the section says that nobody
         looked.
     seed : int
         Of shuffles and bootstrap draws; the global generators are not touched. The same model, data and options
@@ -135,19 +123,15 @@ def report(
     if isinstance(reference, RangeCard):
         card_of(model, view).check_reference(reference.card)
         reference.check_columns(Columns.of(batches.first, batches.names_per_input).names)
-    asked = _Asked(
-        model=model, batches=batches, target_names=target_names, loss=loss, path=path, seed=seed, trust=trust
-    )
+    asked = Asked(model=model, batches=batches, target_names=target_names, loss=loss, path=path, seed=seed, trust=trust)
     with tqdm(total=len(STEPS), desc="report", unit="step", leave=False, delay=1.0, disable=not progress) as bar:
         if reference is None:
-            current, drift = asked.trace(asked.batches), None
+            current, drift = asked.trace(), None
         else:
-            _step(bar, "reference")
-            current, drift = _drift(asked, reference, target, row_labels(data))
-        analysis = _concluded(asked, current, drift, bar)
-        _step(bar, "swaps")
-        analysis = _swapped(asked, analysis)
-        _step(bar, "price of the plan")
+            step(bar, "reference")
+            asked, current, drift = _drift(asked, reference, target, row_labels(data))
+        analysis = concluded(asked, current, drift, bar)
+        step(bar, "price of the plan")
         cost, remark = _price(asked, analysis)
     page = Report(
         document=document(
@@ -241,24 +225,8 @@ def prune_page(
     return page
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """What every measurement of one report needs."""
-
-    model: nn.Module
-    batches: Batches
-    target_names: Sequence[str] | None
-    loss: str | Callable[[Tensor, Tensor], Tensor] | None
-    path: str | None
-    seed: int
-    trust: bool
-
-    def trace(self, batches: Batches) -> Trace:
-        return trace(self.model, batches, target_names=self.target_names, path=self.path, progress=False)
-
-
-def _drift(asked: _Asked, reference: Any, target: Any, labels: Any) -> tuple[Trace, DriftEvidence]:
-    """Trace of the data, and what holds them against a card, or against that of the reference data."""
+def _drift(asked: Asked, reference: Any, target: Any, labels: Any) -> tuple[Asked, Trace, DriftEvidence]:
+    """The reference data read, a trace of the data, and what holds them against a card or that of the reference."""
     label, before = None, None
     if isinstance(reference, RangeCard):
         card = reference
@@ -269,73 +237,17 @@ def _drift(asked: _Asked, reference: Any, target: Any, labels: Any) -> tuple[Tra
         card = range_card(asked.model, rows, path=asked.path, progress=False)
         if rows.first.target is None:
             before = None  # no loss to compare with
+        else:
+            asked = replace(asked, reference=rows)
     model, batches = asked.model, asked.batches
     read = columns_read(model, batches)
     view = as_view(model, asked.path)
     current, watched = watch(model, view, batches, card, read=read, target_names=asked.target_names)
     options: dict[str, Any] = {"loss": asked.loss, "path": asked.path, "seed": asked.seed, "labels": labels}
-    return current, drift_evidence(model, batches, card, watched, reference=before, target=label, **options)
+    return asked, current, drift_evidence(model, batches, card, watched, reference=before, target=label, **options)
 
 
-def _concluded(asked: _Asked, current: Trace, drift: DriftEvidence | None, bar: Any) -> Analysis:
-    model, batches, path, seed = asked.model, asked.batches, asked.path, asked.seed
-    leaked: tuple[Leak, ...] = ()
-    ablation = curve = together = attribution = edges = described = floor = rises = readings = None
-    if Columns.readable(batches.first):
-        _step(bar, "inputs")
-        found = ablated(model, batches, loss=asked.loss, path=path, seed=seed, progress=False)
-        ablation, curve, rises = found.ablation, found.curve, found.rises
-        _step(bar, "pairs")
-        leaked = leaks(batches)
-        together = _together(asked, ablation, current.output_names)
-        _step(bar, "lags")
-        attribution = attribute(model, batches, path=path, seed=seed, progress=False)
-        _step(bar, "nodes")
-        described = _described(asked)
-        _step(bar, "edges")
-        edges = ablate_edges(model, batches, loss=asked.loss, path=path)
-        _step(bar, "noise floor")
-        if batches.first.target is not None:
-            floor = shadows(model, batches, loss=asked.loss, path=path, seed=seed, progress=False)
-    if asked.trust:
-        _step(bar, "trust")
-        readings = trust_readings(
-            model, batches, ablation=ablation, attribution=attribution, rises=rises, loss=asked.loss, path=path,
-            seed=seed, progress=False,
-        )  # fmt: skip
-    _step(bar, "conclusions")
-    return analyze(
-        current, ablation=ablation, attribution=attribution, curve=curve, edge_ablation=edges, passports=described,
-        shadows=floor, interactions=together, leaks=leaked, drift=drift, trust=readings,
-    )  # fmt: skip
-
-
-def _together(asked: _Asked, ablation: InputAblation, outputs: tuple[str, ...]) -> Interactions | None:
-    """Columns that act together; None where what the model returns has no row of its own for each row of the data."""
-    try:
-        found = interactions(asked.model, asked.batches, ablation=ablation, seed=asked.seed, progress=False)
-    except ModelError:
-        return None
-    return replace(found, outputs=outputs) if len(outputs) == len(found.outputs) else found
-
-
-def _swapped(asked: _Asked, analysis: Analysis) -> Analysis:
-    """The analysis with what became of dropped columns when the survivor that resembles them was taken away."""
-    if analysis.ablation is None:
-        return analysis
-    found = swaps(asked.model, analysis, asked.batches, loss=asked.loss, seed=asked.seed, progress=False)
-    return with_swaps(analysis, found) if found else analysis
-
-
-def _described(asked: _Asked) -> Passports:
-    """Passports of the nodes; none, with the reason, where rows are too few or cannot be told apart."""
-    try:
-        return passports(asked.model, asked.batches, path=asked.path, progress=False)
-    except (DataError, ModelError) as error:
-        return Passports(rows=0, held_out=0, nodes=(), remark=str(error))
-
-
-def _price(asked: _Asked, analysis: Analysis) -> tuple[PruneCost | None, tuple[tuple[str, str], ...]]:
+def _price(asked: Asked, analysis: Analysis) -> tuple[PruneCost | None, tuple[tuple[str, str], ...]]:
     """Price of the plan. Where raw columns cannot be cut out of the backbone, of its edges alone, and a remark."""
     if not Columns.readable(asked.batches.first):
         return None, (("price of the plan", "not measured: the inputs are neither tables nor sequences"),)
@@ -361,12 +273,7 @@ def _label_in(reference: Any, target: Any) -> Any:
     return target
 
 
-def _step(bar: Any, name: str) -> None:
-    bar.set_postfix_str(name)
-    bar.update()
-
-
-def _options(asked: _Asked, batch_size: int, has_reference: bool) -> tuple[tuple[str, str], ...]:
+def _options(asked: Asked, batch_size: int, has_reference: bool) -> tuple[tuple[str, str], ...]:
     named = asked.loss if isinstance(asked.loss, str) else getattr(asked.loss, "__name__", "chosen by the target")
     return (
         ("loss", str(named)),
@@ -377,7 +284,7 @@ def _options(asked: _Asked, batch_size: int, has_reference: bool) -> tuple[tuple
     )
 
 
-def _call(asked: _Asked, target: Any, *, named: bool, compared: bool) -> str:
+def _call(asked: Asked, target: Any, *, named: bool, compared: bool) -> str:
     """The call that makes this report again."""
     parts = ["model", "data"]
     if isinstance(target, str):

@@ -15,12 +15,9 @@ import kaninterp as ki
 from kaninterp.core import DataError, ModelError, NamesError
 from kaninterp.core.black_box import BlackBox
 from kaninterp.data import as_batches
-from kaninterp.measure.ablation import held_rows
 from kaninterp.measure.black_box import black_box
-from kaninterp.measure.boosting import Task
+from kaninterp.measure.rows import held_rows
 from kaninterp.measure.table_cells import EXACT, MOST, Cells, _spans
-from kaninterp.measure.constant_loss import constant_losses
-from kaninterp.measure.losses import row_losses
 from kaninterp.measure.two_parts import two_parts
 from tests.planted import lagged
 from tests.tiny import hybrid
@@ -112,21 +109,6 @@ def test_windows_are_shuffled_with_all_their_lags():
     found = black_box(hybrid(width=5), (p.X, p.y), feature_names=p.names, progress=False)
     assert set(np.flatnonzero(found.low > 0)) == set(p.keep)
     assert found.cells == "every lag"
-
-
-def test_constants_lose_what_statistics_says():
-    rng = torch.Generator().manual_seed(1)
-    y = torch.randint(0, 3, (5000,), generator=rng)
-    like = torch.zeros(5000, 3)
-    losses, _ = row_losses(None, y, like)
-    share = np.bincount(y.numpy()) / 5000
-    entropy = -(share * np.log(share)).sum()
-    assert constant_losses(losses, Task.of(None, y, like), y, like).mean() == pytest.approx(entropy, abs=1e-6)
-    z = torch.rand(5000, generator=rng) ** 4
-    for loss, expected in (("mse", z.var(unbiased=False)), ("mae", (z - z.median()).abs().mean())):
-        losses, _ = row_losses(loss, z, z[:, None])
-        found = constant_losses(losses, Task.of(loss, z, z[:, None]), z, z[:, None]).mean()
-        assert found == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_what_it_cannot_learn_it_refuses(monkeypatch):

@@ -18,8 +18,9 @@ from kaninterp.core import ShapeError
 from kaninterp.core.errors import InputError
 from kaninterp.data import Batch
 from kaninterp.measure import TrustBudget, trust_readings
-from kaninterp.measure.ablation import ablated, held_rows
+from kaninterp.measure.ablation import ablated
 from kaninterp.measure.cells import cells_of, labels_of, places_in
+from kaninterp.measure.rows import held_rows
 from kaninterp.measure.skill import best_constant, skill_reading
 from kaninterp.measure.tracing import prepared
 from kaninterp.measure.trust import CHECKS

@@ -47,7 +47,7 @@ def data(seed: int, head):
 def test_a_small_function_that_is_amplified_downstream_is_named_in_the_banner(seed):
     head = amplified()
     x, y = data(seed, head)
-    page = ki.report(head, (x, y), progress=False)
+    page = ki.report(head, (x, y), trust=False, progress=False)
     found = {(e.layer, e.dst, e.src): e for e in understated(page.analysis)}
     assert set(found) == {(0, 1, WIDTH - 1), (1, 0, 0)}  # the norm of the steep edge dwarfs its neighbour
     edge = found[0, 1, WIDTH - 1]
@@ -72,7 +72,7 @@ def test_ranks_alone_would_not_have_shown_it():
 
 def test_a_function_of_usual_size_is_not_named():
     head = amplified(small=1.0)
-    page = ki.report(head, data(0, head), progress=False)
+    page = ki.report(head, data(0, head), trust=False, progress=False)
     assert understated(page.analysis) == ()
     assert "overlook" not in warning(page)
 
@@ -112,7 +112,7 @@ def test_a_trained_head_written_differently_predicts_the_same_and_is_seen_throug
         rescaled(head, node, 0.01)
         after = head(torch.as_tensor(X, dtype=torch.float32)).detach()
         assert torch.allclose(predicted, after, atol=2e-5)
-        page = ki.report(head, (X, y), progress=False)
+        page = ki.report(head, (X, y), trust=False, progress=False)
     finally:
         head.load_state_dict(state)
     assert page.analysis.scores[0].kan2 == pytest.approx(before.scores[0].kan2, abs=1e-4)
