@@ -38,7 +38,7 @@ def heatmap(figure: NetworkFigure, layer: int) -> Markup:
             "g",
             Markup("").join(tag("path", d="".join(d), class_=f"h{step}") for step, d in enumerate(paths) if d),
             class_=f"hm hm-{key}",
-            transform=f"translate({short(LABEL)} {short(HEAD)})scale({short(cell)} {short(tall)})",
+            transform=f"translate({short(LABEL)} {short(HEAD + tall / 2)})scale({short(cell)} {short(tall)})",
         )
         for key, paths in _cells(figure, layer, row_of, column_of).items()
     ]
@@ -60,7 +60,10 @@ def heatmap(figure: NetworkFigure, layer: int) -> Markup:
 def _cells(
     figure: NetworkFigure, layer: int, row_of: dict[int, int], column_of: dict[int, int]
 ) -> dict[str, list[list[str]]]:
-    """Cells per reading and step, in units of a cell; the step follows the score over the layer's largest."""
+    """Lines per reading and step, in units of a cell; the step follows the score over the layer's largest.
+
+    Neighbours of one step share a line, which the style sheet dashes into cells.
+    """
     edges = figure.edges
     here = [
         i for i in range(len(edges)) if edges.layer[i] == layer and edges.dst[i] in row_of and edges.src[i] in column_of
@@ -68,11 +71,20 @@ def _cells(
     sets: dict[str, list[list[str]]] = {}
     for reading, values in zip(figure.readings, edges.readings, strict=True):
         top = max((max(values[i] or 0.0, 0.0) for i in here), default=0.0)
-        paths: list[list[str]] = [[] for _ in range(STEPS)]
+        cells: list[list[tuple[int, int]]] = [[] for _ in range(STEPS)]
         for i in here:
             level = (max(values[i] or 0.0, 0.0) / top) ** reading.power if top > 0 else 0.0
-            paths[min(int(level * STEPS), STEPS - 1)].append(
-                f"M{column_of[edges.src[i]]} {row_of[edges.dst[i]]}h1v1h-1z"
-            )
-        sets[reading.key] = paths
+            cells[min(int(level * STEPS), STEPS - 1)].append((row_of[edges.dst[i]], column_of[edges.src[i]]))
+        sets[reading.key] = [_lines(sorted(places)) for places in cells]
     return sets
+
+
+def _lines(places: list[tuple[int, int]]) -> list[str]:
+    """One line per run of neighbours in a row."""
+    runs: list[list[int]] = []
+    for row, column in places:
+        if runs and runs[-1][0] == row and sum(runs[-1][1:]) == column:
+            runs[-1][2] += 1
+        else:
+            runs.append([row, column, 1])
+    return [f"M{column} {row}h{length}" for row, column, length in runs]

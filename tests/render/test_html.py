@@ -9,7 +9,7 @@ import html5lib
 import pytest
 
 from kaninterp.render import document, to_html, to_json
-from tests.render.synthetic import HOSTILE, answers_of, cost_of, synthetic
+from tests.render.synthetic import HOSTILE, answers_of, cost_of, synthetic, trust_readings_of
 
 MEGABYTE = 1_000_000
 SVG = "{http://www.w3.org/2000/svg}svg"
@@ -115,4 +115,4 @@ def test_headings_do_not_skip_a_level(usual):
     ids=["16-8-1", "64-16-1", "128-32-8", "600 inputs", "8 layers", "long names and lags"],
 )
 def test_size_budget(options, most):
-    assert len(page(**options).encode()) < most
+    assert len(page(trust=trust_readings_of(), **options).encode()) < most
