@@ -97,7 +97,7 @@ def _unmeasured(why: str) -> TrustReading:
 def _places(held: Rows, reads: BoolArray) -> BoolArray:
     """Lags and columns that exist and are read, (lags, columns)."""
     there = [torch.ones_like(x[:1]) for x in held.batch.inputs if x.is_floating_point()]
-    return np.asarray(held.columns.effects(there)[0].flip(0).cpu().numpy() > 0) & reads
+    return np.asarray(held.columns.effects(there)[0].flip(0).double().cpu().numpy() > 0) & reads
 
 
 def _map(model: nn.Module, held: Rows) -> Array:

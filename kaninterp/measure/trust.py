@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from kaninterp.core import InputAblation, InputAttribution
 from kaninterp.core.errors import DataError, InputError, ModelError, ShapeError
+from kaninterp.core.evidence import SAMPLED
 from kaninterp.core.frozen import Array
 from kaninterp.core.trust import TrustReading
 from kaninterp.data import Batches, check_seed, preserved_rng
@@ -49,6 +50,7 @@ CHECKS = (
 
 NO_COLUMNS = "the inputs are neither tables nor sequences, so there are no columns to explain"
 NO_ATTRIBUTION = "there is no attribution to columns and lags"
+NO_GRADIENT = "no gradient flows through the model, and this check explains single rows by gradients"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +190,11 @@ class _Judged:
     attribution: InputAttribution | None
     rises: Array
 
+    @property
+    def sampled(self) -> bool:
+        """Whether the attribution was measured without gradients."""
+        return self.attribution is not None and self.attribution.method == SAMPLED
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
@@ -214,11 +221,15 @@ class _Asked:
         )  # fmt: skip
 
     def randomised(self, judged: _Judged) -> tuple[TrustReading, ...]:
+        if judged.sampled:
+            return (_unmeasured("randomised", NO_GRADIENT),)
         held = self._rows(self.budget.map_rows)
         reads, draws = judged.ablation.reads, self.budget.draws
         return (randomised_reading(self.model, held, reads=reads, draws=draws, rng=self._rng(2)),)
 
     def captum(self, judged: _Judged) -> tuple[TrustReading, ...]:
+        if judged.sampled:
+            return _unmeasured("infidelity", NO_GRADIENT), _unmeasured("sensitivity", NO_GRADIENT)
         budget, held = self.budget, self._rows(self.budget.explained)
         return (
             infidelity_reading(

@@ -157,6 +157,12 @@ def _seen(model: nn.Module, view: ModelView, batch: Batch) -> _Seen:
 
 def _check_last(head: KANHead, seen: _Seen) -> None:
     """The head's output has to be the model's, or the target of the model is not the target of the head."""
+    weight = head.kan_layers[0].weight
+    if seen.features.dtype != weight.dtype:
+        raise ModelError(
+            f"the KAN has {weight.dtype} weights and is given {seen.features.dtype} (autocast); it is not trained anew "
+            "outside of the model's own autocast"
+        )
     own = copy.deepcopy(head).eval()(seen.features)
     answer = seen.output
     same = own.numel() == answer.numel() and len(own) == len(answer)
