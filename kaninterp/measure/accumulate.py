@@ -46,7 +46,7 @@ def layer_block(layer: LayerView, curves: Curves, x: Tensor, y: Tensor) -> Layer
 
     Moments are taken about the block's own mean in float64, so they neither cancel nor go negative.
     """
-    inputs = NodeTable.of(_numpy(x))
+    inputs = NodeTable.of_columns(_columns(x))
     moments = _moments_from_planes(layer, x, y) or _moments_from_edges(layer, x, y)
     moving = layer.alive & ~inputs.constant[None, :]
     found = {name: _numpy(value) for name, value in moments._asdict().items()}
@@ -79,10 +79,9 @@ def layer_block(layer: LayerView, curves: Curves, x: Tensor, y: Tensor) -> Layer
 
 def raw_block(values: Tensor, names: tuple[str, ...]) -> RawTable:
     """Moments and co-moments of raw columns, values (rows, lags, columns)."""
-    rows = _numpy(values.reshape(-1, values.shape[-1]))
-    nodes = NodeTable.of(rows)
-    centred = rows - nodes.mean
-    return RawTable(names=names, nodes=nodes, co=centred.T @ centred, lags=int(values.shape[1]))
+    columns = _columns(values.reshape(-1, values.shape[-1]))
+    nodes = NodeTable.of_columns(columns)  # leaves them centred
+    return RawTable(names=names, nodes=nodes, co=columns @ columns.T, lags=int(values.shape[1]))
 
 
 class _Moments(NamedTuple):
@@ -154,6 +153,12 @@ def _ranges(layer: LayerView, x: Tensor) -> RangeTable:
 def _centred(values: Tensor) -> Tensor:
     values = values.detach().double()
     return values - values.mean(0)
+
+
+def _columns(values: Tensor) -> Array:
+    """A copy of values (rows, n), column by column: (n, rows) in float64."""
+    array: Array = values.detach().T.to("cpu", torch.float64, copy=True, memory_format=torch.contiguous_format).numpy()
+    return array
 
 
 def _numpy(values: Tensor) -> Array:

@@ -124,18 +124,46 @@ def test_kan2_example():
     print("; ".join(f"\nmedian distance, {name}: {np.median(each):.4f}" for name, each in far.items()))
 
 
-@pytest.mark.parametrize("columns", [16, 64])
-def test_cost_of_a_trace(columns):
-    """100,000 windows of 24 steps and 16 or 64 columns, an LSTM with 64 units and a head [64, 16, 1]."""
-    backbone = torch.nn.LSTM(columns, 64, batch_first=True)
-    model = ki.Hybrid(backbone, ki.KANHead(64, 1, (16,))).eval()
-    x = torch.randn(100_000, 24, columns)
+class Encoder(torch.nn.Module):
+    """Two layers of attention with 64 features; gives the last step."""
 
-    def forward():
+    def __init__(self, columns):
+        super().__init__()
+        self.embed = torch.nn.Linear(columns, 64)
+        layer = torch.nn.TransformerEncoderLayer(64, 4, 128, batch_first=True)
+        self.layers = torch.nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+
+    def forward(self, x):
+        return self.layers(self.embed(x))[:, -1]
+
+
+BACKBONES = {
+    "LSTM, 1 layer, 24 steps": (lambda: torch.nn.LSTM(16, 64, batch_first=True), 24),
+    "LSTM, 2 layers, 24 steps": (lambda: torch.nn.LSTM(16, 64, 2, batch_first=True), 24),
+    "LSTM, 2 layers, 96 steps": (lambda: torch.nn.LSTM(16, 64, 2, batch_first=True), 96),
+    "Transformer, 2 layers, 48 steps": (lambda: Encoder(16), 48),
+}
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_cost_of_a_trace(name):
+    """20,000 windows of 16 columns under a head [64, 16, 1]; every cost grows with the rows alike."""
+    make, steps = BACKBONES[name]
+    backbone = make().eval()
+    model = ki.Hybrid(backbone, ki.KANHead(64, 1, (16,))).eval()
+    x = torch.randn(20_000, steps, 16)
+
+    def forward(module):
         with torch.no_grad():
             for start in range(0, len(x), 1024):
-                backbone(x[start : start + 1024])
+                module(x[start : start + 1024])
 
-    jobs = {"backbone": forward, "trace": lambda: ki.trace(model, x, progress=False)}
-    found = interleaved(jobs, unit="backbone", rounds=5, budget=60.0)
-    print(f"\n{columns} columns: backbone {found['backbone'][1]:.1f} s, trace x {found['trace'][0]:.3f}")
+    jobs = {
+        "backbone": lambda: forward(backbone),
+        "model": lambda: forward(model),
+        "trace": lambda: ki.trace(model, x, progress=False),
+    }
+    found = interleaved(jobs, unit="backbone", rounds=7, budget=60.0)
+    extra = found["trace"][0] - found["model"][0]
+    print(f"\n{name}: backbone {found['backbone'][1]:.2f} s, model x {found['model'][0]:.2f}, ", end="")
+    print(f"trace x {found['trace'][0]:.2f}: tracing itself x {extra:.2f}")
