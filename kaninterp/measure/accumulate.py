@@ -11,12 +11,16 @@ from torch import Tensor
 from kaninterp.adapters import LayerView
 from kaninterp.core import EdgeTable, LayerTrace, NodeTable, PartTable, RangeTable, RawTable
 from kaninterp.core.frozen import Array, IntArray
-from kaninterp.core.tables import zone_ends
+from kaninterp.core.tables import Floats, zone_ends
 
 __all__ = ["Curves", "layer_block", "raw_block"]
 
 CURVE_POINTS_PER_CELL = 4
 """Points per knot interval at which an edge is drawn, domain and fringe; a cubic is smooth between them."""
+
+
+CACHED = 2**17
+"""Values of raw columns that are summed up at a time: a megabyte, which stays in the cache between the passes."""
 
 
 class Curves:
@@ -46,7 +50,7 @@ def layer_block(layer: LayerView, curves: Curves, x: Tensor, y: Tensor) -> Layer
 
     Moments are taken about the block's own mean in float64, so they neither cancel nor go negative.
     """
-    inputs = NodeTable.of_columns(_columns(x))
+    inputs, _ = NodeTable.of_columns(_columns(x))
     moments = _moments_from_planes(layer, x, y) or _moments_from_edges(layer, x, y)
     moving = layer.alive & ~inputs.constant[None, :]
     found = {name: _numpy(value) for name, value in moments._asdict().items()}
@@ -79,9 +83,13 @@ def layer_block(layer: LayerView, curves: Curves, x: Tensor, y: Tensor) -> Layer
 
 def raw_block(values: Tensor, names: tuple[str, ...]) -> RawTable:
     """Moments and co-moments of raw columns, values (rows, lags, columns)."""
-    columns = _columns(values.reshape(-1, values.shape[-1]))
-    nodes = NodeTable.of_columns(columns)  # leaves them centred
-    return RawTable(names=names, nodes=nodes, co=columns @ columns.T, lags=int(values.shape[1]))
+    found: RawTable | None = None
+    for part in torch.split(values.reshape(-1, values.shape[-1]), max(CACHED // max(values.shape[-1], 1), 1)):
+        nodes, centred = NodeTable.of_columns(_columns(part))
+        table = RawTable(names=names, nodes=nodes, co=centred @ centred.T, lags=int(values.shape[1]))
+        found = table if found is None else found.merge(table)
+    assert found is not None  # noqa: S101 - `torch.split` gives at least one part
+    return found
 
 
 class _Moments(NamedTuple):
@@ -155,9 +163,11 @@ def _centred(values: Tensor) -> Tensor:
     return values - values.mean(0)
 
 
-def _columns(values: Tensor) -> Array:
-    """A copy of values (rows, n), column by column: (n, rows) in float64."""
-    array: Array = values.detach().T.to("cpu", torch.float64, copy=True, memory_format=torch.contiguous_format).numpy()
+def _columns(values: Tensor) -> Floats:
+    """Values (rows, n), column by column: (n, rows), contiguous."""
+    values = values.detach().cpu()
+    values = values if values.dtype in (torch.float32, torch.float64) else values.double()
+    array: Floats = values.T.contiguous().numpy()
     return array
 
 

@@ -161,10 +161,14 @@ class Columns:
     def values(self, batch: Batch) -> Tensor:
         """All columns side by side, (rows, steps, columns), with the steps of the longest input of this batch.
 
+        To be read only: of a single input it is that input.
+
         A shorter sequence is stretched by repeating its steps, a table stays constant over time: extremes and
         constancy are exact, means too where the lengths divide.
         """
         sequences = [x if x.dim() == 3 else x.unsqueeze(1) for x in batch.inputs if x.is_floating_point()]
+        if len(sequences) == 1:
+            return sequences[0]
         steps = torch.arange(max(x.shape[1] for x in sequences), device=sequences[0].device)
         return torch.cat([x[:, steps * x.shape[1] // len(steps)] for x in sequences], dim=2)
 
