@@ -69,7 +69,7 @@ class NodeTable:
 
     @classmethod
     def of_columns(cls, columns: Floats) -> tuple[NodeTable, Array]:
-        """Table of a block of rows given column by column, (n, rows) of any float type, and the columns less their mean.
+        """Table of rows given column by column, (n, rows) of any float type, and the columns less their mean.
 
         Every pass runs along contiguous memory, which makes it five times as fast as over rows.
         """
