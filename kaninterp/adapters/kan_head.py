@@ -89,6 +89,6 @@ def view_kan_head(module: nn.Module, path: str) -> ModelView:
             ("base function", str(head.options["base"])),
             ("number type", str(weight.dtype).removeprefix("torch.")),
             ("device", str(torch.device(weight.device).type)),
-            ("spline coefficients", str(int(np.prod(weight.shape)))),
+            ("spline coefficients", str(sum(int(np.prod(layer.coef.shape)) for layer in head.layers))),
         ),
     )

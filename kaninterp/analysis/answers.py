@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kaninterp.core.errors import InputError
-from kaninterp.core.evidence import PruneCost
+from kaninterp.core.evidence import OUTPUT_CHANGE, PruneCost
 from kaninterp.core.findings import Verdict
 
 from .attribution import aggregate
@@ -135,13 +135,13 @@ def _lighter_lines(analysis: Analysis) -> Answer:
     agree = [(rank_agreement(analysis, layer).get(("norm", "kan2")), layer) for layer in range(len(alive))]
     known = [(r, layer) for r, layer in agree if r is not None]
     evidence = [f"Median score of {counted(len(values), 'live edge')}: {_short(np.median(values))}."]
-    evidence += [f"Layer {layer + 1}: rank correlation of weight norm and score {r:.2f}." for r, layer in known]
+    evidence += [f"Layer {layer + 1}: rank correlation of weight norm and score {_rho(r)}." for r, layer in known]
     if known:
         low, more = min(known)[0], " or more" if len(known) > 1 else ""
         sentences.append(
-            f"Weight norm and score rank the edges alike here (rank correlation {low:.2f}{more})."
+            f"Weight norm and score rank the edges alike here (rank correlation {_rho(low)}{more})."
             if low >= AGREEMENT
-            else f"Going by weight would mislead here: its rank correlation with the score is only {low:.2f}."
+            else f"Going by weight would mislead here: its rank correlation with the score is only {_rho(low)}."
         )
     else:
         sentences.append("There are too few edges to compare this ranking with the one by weight.")
@@ -149,6 +149,10 @@ def _lighter_lines(analysis: Analysis) -> Answer:
     if faint:
         sentences.append(_overlooked(analysis, faint[0]))
     return Answer(question=QUESTIONS[1], answer=" ".join(sentences), evidence=tuple(evidence), section="network")
+
+
+def _rho(rho: float) -> str:
+    return f"{rho:.2f}".replace("-", "−")
 
 
 def _overlooked(analysis: Analysis, edge: Understated) -> str:
@@ -299,6 +303,12 @@ def _reasons(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
 def _price(cost: PruneCost | None) -> str:
     if cost is None:
         return "The cost was not measured: no target was given, or the plan was not tried."
+    if cost.loss == OUTPUT_CHANGE:
+        return (
+            f"Carried out on a copy, the prune plan moves the outputs by {number(cost.after.value)} of their variance "
+            f"(95 % interval {number(cost.after.low)} to {number(cost.after.high)}, {counted(cost.rows, 'row')}); "
+            "without a target nobody can say whether for better or worse."
+        )
     word = "within the noise of the data" if cost.difference.low <= 0 <= cost.difference.high else (
         "a rise beyond the noise" if cost.difference.value > 0 else "a fall beyond the noise"
     )  # fmt: skip

@@ -131,7 +131,10 @@ def _told(found: ShapeDrift, i: int) -> str:
 
 def _worth(found: ShapeDrift, i: int) -> str:
     rows = f"{number(float(found.before[i]))} independent rows before and {number(float(found.now[i]))} now"
-    return f"{shown(found.names[i])} is worth {rows}, at which chance explains so much in {_chance(found.chance[i])}"
+    return (
+        f"{shown(found.names[i])} is worth {rows}, at which chance alone makes a change this large in "
+        f"{_chance(found.chance[i])}"
+    )
 
 
 def _chance(chance: float) -> str:

@@ -30,6 +30,7 @@ def act_together(analysis: Analysis) -> tuple[Finding, ...]:
         return ()
     pairs = found.together
     first = f"{_pair(pairs[0])} act together"
+    whose = "the output" if len(found.outputs) == 1 else shown(found.outputs[pairs[0].output])
     several = len({pair.columns for pair in pairs})
     more = f"; {counted(several, 'pair')} do so in all" if several > 1 else ""
     texts = [f"{_pair(p)}: {_size(analysis, p)}" for p in pairs[:MOST_PAIRS]]
@@ -37,7 +38,7 @@ def act_together(analysis: Analysis) -> tuple[Finding, ...]:
         Finding(
             code="act-together",
             severity="note",
-            claim=f"{first}: {percent(pairs[0].share)} of the output's variance{more}.",
+            claim=f"{first}: {percent(pairs[0].share)} of the variance of {whose}{more}.",
             evidence="; ".join(texts) + f". This much no sum of two curves can do ({found.rows:,} rows).",
             advice="Do not read the curve of such a column alone: its effect depends on the other.",
             section="inputs",

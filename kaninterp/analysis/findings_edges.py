@@ -174,7 +174,7 @@ def prunable(analysis: Analysis) -> tuple[Finding, ...]:
     claim = f"{counted(gone, 'edge')} of {alive:,} may go by the prune plan."
     evidence = (
         f"Their KAN 2.0 scores sum to {number(float(f'{most:.2g}'))} at most for an output: together they move it by "
-        f"about {percent(most)} of its standard deviation."
+        f"at most about {percent(most)} of its standard deviation."
     )
     advice = "kaninterp.prune(model, plan) makes the smaller model; yours stays as it is."
     return (_finding("prunable", "note", claim, evidence, advice, section="answer"),)

@@ -67,7 +67,7 @@ def correlated_survivors(analysis: Analysis) -> tuple[Finding, ...]:
     if not pairs:
         return ()
     pairs.sort(key=lambda pair: (-abs(r[pair]), pair))
-    texts = [f"{shown(raw.names[i])} and {shown(raw.names[j])} (r = {r[i, j]:.3f})" for i, j in pairs]
+    texts = [f"{shown(raw.names[i])} and {shown(raw.names[j])} (r = {r[i, j]:.3f})".replace("-", "−") for i, j in pairs]
     return (
         _finding(
             "correlated-survivors",

@@ -283,4 +283,4 @@ def _among_twins(raw: RawTable, judged: list[Verdict], rise: Array, *, joint_evi
 
 
 def _r(verdict: Verdict, name: str) -> str:
-    return f"{dict(verdict.substitutes)[name]:.3f}"
+    return f"{dict(verdict.substitutes)[name]:.3f}".replace("-", "−")

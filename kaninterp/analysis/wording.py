@@ -17,13 +17,14 @@ def number(value: float) -> str:
     Examples
     --------
     >>> number(0.012345), number(-1234.5), number(0.0), number(1.2e-7)
-    ('0.0123', '−1,234', '0', '1.2e−07')
+    ('0.0123', '−1,234', '0', '1.2e−7')
     """
     if value == 0:
         return "0"
     if 1000 <= abs(value) < 1e6:
         return f"{value:,.0f}".replace("-", MINUS)
-    return f"{value:.3g}".replace("-", MINUS)
+    mantissa, e, exponent = f"{value:.3g}".partition("e")
+    return f"{mantissa}{e}{int(exponent) if e else ''}".replace("-", MINUS)
 
 
 def signed(value: float) -> str:

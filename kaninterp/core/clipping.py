@@ -101,7 +101,8 @@ class Clipping:
         if self.rise is None:
             return ""
         if self.rise.low <= 0:
-            return f"the loss did not rise against the reference ({self.rise}), so there is nothing to explain"
+            against = f"against the reference ({_words(self.rise)})"
+            return f"the loss did not rise beyond chance {against}, so there is nothing to explain"
         if not part.exits:
             return "no row leaves, so exits explain nothing of the rise of the loss"
         return "" if part.taken_back is None else _compared(part, part.taken_back, part.carried)
@@ -114,6 +115,10 @@ class Clipping:
     def load(cls, path: str | os.PathLike[str]) -> Clipping:
         """Read it back; raises `FileFormatError` on anything else."""
         return archive.load_text(path, cls, (ClippedPart, Estimate))
+
+
+def _words(change: Estimate) -> str:
+    return f"{change.value:+.3g}, 95 % interval {change.low:+.3g} to {change.high:+.3g}".replace("-", "\u2212")
 
 
 def _compared(part: ClippedPart, back: Estimate, carried: Estimate | None) -> str:
@@ -137,7 +142,7 @@ def _compared(part: ClippedPart, back: Estimate, carried: Estimate | None) -> st
 
 def _percent(share: Estimate) -> str:
     value, low, high = (round(100 * number) for number in (share.value, share.low, share.high))
-    return f"{value} % [{low}, {high}]"
+    return f"{value} % ({low} % to {high} %)".replace("-", "\u2212")
 
 
 def _minus(share: Estimate) -> Estimate:

@@ -55,7 +55,7 @@ class Departure:
         more = f"in {self.periods} periods" if self.periods > 1 else "in this one only"
         return (
             f"{self.name}: left its {where} in {self.since} to {self.until} (period {self.period}), {more}; at most "
-            f"{self.share:.1%} of rows outside, {self.before:.1%} on the data of the card"
+            f"{100 * self.share:.3g} % of rows outside, {100 * self.before:.3g} % on the data of the card"
         )
 
 

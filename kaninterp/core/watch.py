@@ -141,9 +141,14 @@ class Exit:
             "nothing finite seen" if self.seen[0] > self.seen[1] else f"seen {self.seen[0]:.4g} to {self.seen[1]:.4g}"
         )
         return (
-            f"{self.name}: {self.outside:.1%} of rows outside {low:.4g} to {high:.4g} (mostly {self.side}), "
-            f"{self.before:.1%} on the data of the card; {seen}"
+            f"{self.name}: {_share(self.outside)} of rows outside {low:.4g} to {high:.4g} (mostly {self.side}), "
+            f"{_share(self.before)} on the data of the card; {seen}"
         )
+
+
+def _share(share: float) -> str:
+    """As the report writes shares: 100 %, 17.1 %, 0 %."""
+    return f"{100 * share:.3g} %"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -27,7 +27,7 @@ from kaninterp.measure.rows import Rows, held_rows
 from kaninterp.measure.tracing import PROGRESS_DELAY, prepared
 from kaninterp.nn import column_norms, entries
 
-__all__ = ["Ablated", "ablate", "ablated"]
+__all__ = ["Ablated", "ablate", "ablated", "readers"]
 
 DEFAULT_ROWS = 2000
 """Rows evaluated, evenly spaced over the data; the interval says what they are worth."""
@@ -143,7 +143,7 @@ def ablated(
     boot = BlockBootstrap(held.n, held.block, rng)
     with untouched(model):
         probe = _Probe(model, view, Fill.of(held, fill, repeats, rng), loss=loss)
-        reads, norms = _readers(model, held)
+        reads, norms = readers(model, held)
         reads = _confirmed(probe, reads)
         change, shares = _one_by_one(probe, reads, progress)
         curve = _curve(probe, boot, change.mean(0), reads, progress)
@@ -237,7 +237,7 @@ def _curve(probe: _Probe, boot: BlockBootstrap, rise: Array, reads: BoolArray, p
     return SurvivalCurve(order=order, loss=stacked.mean(0), low=low, high=high, chosen=min(chosen, len(order)))
 
 
-def _readers(model: nn.Module, held: Rows) -> tuple[BoolArray, Array]:
+def readers(model: nn.Module, held: Rows) -> tuple[BoolArray, Array]:
     """Which columns the model can read at all, and the norm of their first weights (NaN: there are none to see)."""
     few = held.batch.rows(slice(0, 4))
     found = entries(model, few.arguments)

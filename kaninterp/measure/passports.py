@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from kaninterp.adapters import ModelView, as_view
 from kaninterp.core.errors import DataError, ModelError
-from kaninterp.core.frozen import Array
+from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.passports import DESCRIBED, Effect, Passport, Passports
+from kaninterp.measure.ablation import readers
 from kaninterp.measure.describing import Cells, Description, candidates
 from kaninterp.measure.formulas import short_formula
 from kaninterp.measure.host import by_row, row_axis, run, untouched
@@ -105,6 +106,7 @@ def passports(
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
             # of the rows to fit on: the rows to judge by have no part in the choice of drivers
             effects = node_lags(model, view, replace(held, batch=held.batch.rows(slice(len(cells.parts[0])))), progress)
+    cells = _only_read(cells, readers(model, held)[0], effects)
     profiles = Profiles(cells.x, *cells.parts[:2])
     found = []
     every = [(layer, i) for layer, values in enumerate(nodes) for i in range(values.shape[1])]
@@ -125,6 +127,22 @@ def _nodes(model: nn.Module, view: ModelView, held: Rows) -> list[Array]:
         part = held.batch.rows(slice(start, start + 1024))
         heads.append(by_row(run(model, view, part)[1], part.n_rows, axis)[:, -1])
     return [values.double().cpu().numpy() for values in view.activations(torch.cat(heads))]
+
+
+def _only_read(cells: Cells, reads: BoolArray, effects: Sequence[Any]) -> Cells:
+    """Cells in which columns that nothing reads stand still, so that no description names them for a column they copy.
+
+    Unread: no weight is seen to read it, and no node has a gradient in it.
+    """
+    still = ~reads
+    for nodes in effects:
+        for effect in nodes:
+            still &= ~effect.any(0)
+    if not still.any():
+        return cells
+    x = cells.x.copy()
+    x[:, :, still] = 0.0
+    return replace(cells, x=x)
 
 
 def _varies(y: Array) -> bool:

@@ -81,7 +81,7 @@ def periods(
     >>> wind = torch.zeros(300, 1)
     >>> wind[200:] = 2.0
     >>> print(periods(head, wind, card, feature_names=["wind"]).departures()[0])
-    wind: left its range in 200 to 219 (period 10), in 5 periods; at most 100.0% of rows outside, 0.0% on the data of
+    wind: left its range in 200 to 219 (period 10), in 5 periods; at most 100 % of rows outside, 0 % on the data of
     the card
     """
     view, card = as_view(model, path), RangeCard.given(card)

@@ -188,7 +188,8 @@ def survival(chart: SurvivalChart) -> Markup:
 def _chosen(chart: SurvivalChart, x: float, top: float, bottom: float) -> list[Markup]:
     near_end = chart.chosen > 0.6 * (len(chart.value) - 1)
     shift = -8 if near_end else 8
-    label = f"chosen: {chart.chosen} input{plural(chart.chosen)}, loss {number(chart.value[chart.chosen])}"
+    kept = f"{chart.chosen} input{plural(chart.chosen)}"
+    label = f"within one standard error: {kept}, loss {number(chart.value[chart.chosen])}"
     return [
         tag("path", d=f"M{short(x)} {short(top)}V{short(bottom)}", class_="mark"),
         tag("text", label, x=x + shift, y=top + 12, class_="lab strong" + (" end" if near_end else "")),

@@ -60,13 +60,17 @@ def _card(material: Material, node: Passport) -> PassportCard:
 
 
 def _text(node: Passport, effects: tuple[EffectFigure, ...]) -> str:
+    if node.r2 <= 0:
+        return (
+            "Cannot be described by three inputs or fewer: the best explain nothing of it on rows that the fit did not "
+            "see. What was fitted proves nothing."
+        )
     moves = "; ".join(f"{WAYS[effect.way]} {effect.column}" for effect in effects)
     if node.described:
         return f"{moves[0].upper()}{moves[1:]}."
-    explained = f"explain {percent(node.r2)} of its variance" if node.r2 > 0 else "explain nothing of it"
     return (
-        f"Cannot be described by three inputs or fewer: the best {explained} on rows that the fit did not see. "
-        f"It {moves}."
+        f"Cannot be described by three inputs or fewer: the best explain {percent(node.r2)} of its variance on rows "
+        f"that the fit did not see. It {moves}."
     )
 
 

@@ -66,6 +66,8 @@ def _row(material: Material, node: Passport) -> tuple[Cell, ...]:
 
 
 def _told(node: Passport) -> str:
+    if node.r2 <= 0:
+        return "Not by three inputs: the best explain nothing of it on rows that the fit did not see"
     text = "; ".join(_effect(effect) for effect in node.effects)
     if node.interaction >= TOGETHER:
         text += f"; products of two add {percent(node.interaction)}"

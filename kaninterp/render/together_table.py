@@ -21,8 +21,9 @@ LONGEST_NAME = 40
 NOTE = (
     "Share of the output's variance that two columns make together and no sum of two curves can: both are taken from "
     "another row, one at a time and at once, with all their lags ({rows} rows). Exactly 0 where their effects add up, "
-    "however correlated they are. Shares of pairs with a column in common overlap. Of correlated columns it counts "
-    "rows that need not occur. Together: the interval is above {limit}."
+    "however correlated they are. Shares of pairs with a column in common overlap. Where columns are "
+    "correlated, this makes rows that the data would not show. Together: yes if the whole interval lies above {limit}, "
+    "no if it lies below, open if it does neither."
 )
 
 
@@ -31,7 +32,7 @@ def together_table(material: Material) -> tuple[Table, ...]:
     found = material.analysis.interactions
     if found is None or len(found.names) < 2:
         return ()
-    pairs = [pair for pair in found.pairs if pair.share >= LEAST]
+    pairs = [pair for pair in found.pairs if pair.share >= LEAST] or list(found.pairs[:1])  # never an empty table
     return (
         Table(
             id="together",
@@ -58,7 +59,7 @@ def _row(found: Interactions, pair: Pair) -> tuple[Cell, ...]:
         *output,
         percent(pair.share),
         f"{percent(pair.low)} to {percent(pair.high)}",
-        "yes" if pair.sure else "not for sure" if pair.high > TOGETHER else "no",
+        "yes" if pair.sure else "open" if pair.high > TOGETHER else "no",
     )
 
 

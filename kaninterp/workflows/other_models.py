@@ -141,12 +141,12 @@ def _boosted(
         low=skill.low,
         high=skill.high,
         chance=0.0,
-        effort=f"{spent}; on these rows the explained model saves {own.value:.2f} [{own.low:.2f}, {own.high:.2f}]",
+        effort=f"{spent}; on these rows the explained model saves {own.value:.2f} ({own.low:.2f} to {own.high:.2f})",
     )
     if skill.low <= 0:
         why = (
             f"gradient boosting learns nothing sure from {box.trained:,} rows: it saves {skill.value:.2f} "
-            f"[{skill.low:.2f}, {skill.high:.2f}] of the best constant's loss, so what it needs says nothing"
+            f"({skill.low:.2f} to {skill.high:.2f}) of the best constant's loss, so what it needs says nothing"
         )
         return box, (*_unmeasured(CHECKS[:2], why), saved)
     spent = f"{spent}, {box.repeats} shuffles per column"

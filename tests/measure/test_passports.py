@@ -164,3 +164,15 @@ def test_rows_to_judge_by_have_no_part_in_the_choice(monkeypatch):
     again = passports(Known().eval(), other, feature_names=NAMES, progress=False)
     for one, two in zip(found.nodes, again.nodes, strict=True):
         assert {(e.name, e.lag) for e in one.effects} == {(e.name, e.lag) for e in two.effects}
+
+
+def test_no_description_names_a_column_that_no_weight_reads_even_one_that_is_a_copy():
+    x = torch.randn(1200, 2, generator=torch.Generator().manual_seed(1))
+    x = torch.cat((x, x[:, :1] + 0.01 * x[:, 1:]), 1)
+    model = nn.Sequential(nn.Linear(3, 1), ki.KANHead(1, 1, domain=(-4, 4)))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[1.0, 0.0, 0.0]]))
+        model[0].bias.zero_()
+    for node in passports(model, x, feature_names=["read", "noise", "copy"], progress=False).nodes:
+        assert {effect.name for effect in node.effects} <= {"read"}
+        assert node.described

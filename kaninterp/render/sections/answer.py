@@ -8,7 +8,7 @@ import numpy as np
 
 from kaninterp.analysis.rank import spearman
 from kaninterp.core.evidence import OUTPUT_CHANGE, Estimate, PruneCost
-from kaninterp.render.blocks import AnswerBox, Block, Check, Question, Questions, Section, SizeChange
+from kaninterp.render.blocks import AnswerBox, Block, Check, Paragraph, Question, Questions, Section, SizeChange
 from kaninterp.render.cells import Name, Whisker
 from kaninterp.render.material import Material
 from kaninterp.render.wording import count, join, number, percent, plural, shown, sign
@@ -27,7 +27,7 @@ EXACT_GAP = 1e-4
 
 def answer_section(material: Material) -> Section:
     """First screen: answer box and the five questions."""
-    blocks: tuple[Block, ...] = (_box(material),)
+    blocks: tuple[Block, ...] = (*_warning(material), _box(material))
     if material.answers:
         items = tuple(
             Question(
@@ -40,6 +40,14 @@ def answer_section(material: Material) -> Section:
         )
         blocks = (*blocks, Questions(items=items))
     return Section(id="answer", title="The answer", lead="", blocks=blocks)
+
+
+def _warning(material: Material) -> tuple[Paragraph, ...]:
+    """What nobody should read on without: an explanation that fails its own checks, columns that give the target."""
+    trust = material.analysis.trust
+    leaks = [f"{shown(f.claim)} See Findings." for f in material.analysis.findings if f.code == "leak"]
+    failed = [f"{trust.text} See Trust."] if trust is not None and trust.status == "fail" else []
+    return tuple(Paragraph(text=text, tone="warning") for text in (*failed, *leaks[:1]))
 
 
 def _evidence(statements: tuple[str, ...]) -> tuple[str, ...]:
@@ -85,10 +93,23 @@ def _drop_note(material: Material) -> str:
     if ablation is None or not dropped:
         return ""
     exact = sum(not ablation.reads[i] for i in dropped)
+    fixed = _constants(material)
     parts = [f"{count(exact)} the model cannot read at all: exact"] if exact else []
-    if len(dropped) > exact:
-        parts.append(f"{count(len(dropped) - exact)} it reads, without a measurable benefit of their own")
+    if fixed:
+        parts.append(f"{count(fixed)} constant in this data, so what it does cannot be measured here")
+    read = len(dropped) - exact - fixed
+    if read > 0:
+        whose = "its" if read == 1 else "their"
+        without = f"without a measurable benefit of {whose} own"
+        if ablation.loss == OUTPUT_CHANGE:
+            without = "each moving the output less than is asked for" if read > 1 else "moving the output too little"
+        parts.append(f"{count(read)} it reads, {without}")
     return f"{'; '.join(parts)}."
+
+
+def _constants(material: Material) -> int:
+    """Columns that the model may read and that these data hold still: nothing is known about them."""
+    return sum(v.survives == "drop" and v.cause == "constant" for v in material.analysis.verdicts)
 
 
 def _headline(material: Material) -> str:
@@ -115,6 +136,8 @@ def _price(material: Material) -> str:
     gone = [f"the other {count(dropped)} input{plural(dropped)}"] if dropped > 0 else []
     gone += [f"{count(edges)} of {count(cost.edges[0])} KAN edge{plural(cost.edges[0])}"] if edges > 0 else []
     without = f"Without {' and '.join(gone)}" if gone else "With nothing removed"
+    if cost.loss == OUTPUT_CHANGE:
+        return f"{without} {_moved(cost)}"
     return f"{without} {_change(cost)}"
 
 
@@ -131,6 +154,15 @@ def _change(cost: PruneCost) -> str:
     verb = "rises" if difference.value > 0 else "falls"
     by = f" by {percent(abs(difference.value) / cost.before.value)}" if cost.before.value > 0 else ""
     return f"the loss {verb}{by}: {moved} ({interval})."
+
+
+def _moved(cost: PruneCost) -> str:
+    """Without a target: how far the outputs move, not whether that helps."""
+    return (
+        f"the outputs move by {number(cost.after.value)} of their variance (mean square, 95 % interval "
+        f"{number(cost.after.low)} to {number(cost.after.high)}). No target was given, so whether that is for better "
+        "or worse is not known."
+    )
 
 
 def _unpriced(material: Material, dropped: int) -> str:
@@ -183,11 +215,16 @@ def _tentative_check(material: Material) -> Check | None:
     if not verdicts:
         return None
     open_ones = sum(v.survives == "tentative" for v in verdicts)
-    text = (
-        f"Tentative, because this data cannot decide: {open_ones} of {len(verdicts)} inputs."
-        if open_ones
-        else f"This data decides on all {len(verdicts)} inputs: none is tentative."
-    )
+    fixed = _constants(material)
+    if open_ones:
+        text = f"Tentative, because this data cannot decide: {open_ones} of {len(verdicts)} inputs."
+    elif fixed:
+        text = (
+            f"This data decides on {len(verdicts) - fixed} of {len(verdicts)} inputs; {count(fixed)} constant in it "
+            "cannot be judged."
+        )
+    else:
+        text = f"This data decides on all {len(verdicts)} inputs: none is tentative."
     return Check(passed=open_ones <= 0.1 * len(verdicts), text=text)
 
 
@@ -220,7 +257,11 @@ def _trust_check(material: Material) -> Check | None:
         return None
     passed = f"{len(trust.of('pass'))} of {count(trust.measured)} checks of the explanation itself passed (see Trust)"
     failed = [judged.check.title.lower() for judged in trust.of("fail")]
-    return Check(passed=trust.status == "pass", text=f"{passed}{f'; failed: {join(failed)}' if failed else ''}.")
+    if failed:
+        passed += f"; failed: {join(failed)}"
+    elif trust.status == "weak" and not trust.of("weak"):
+        passed += "; whether the model predicts anything was not measured, as no target was given"
+    return Check(passed=trust.status == "pass", text=f"{passed}.")
 
 
 def _rho(rho: float) -> str:

@@ -42,7 +42,8 @@ def inputs_section(material: Material) -> Section:
     if analysis.ablation is not None:
         lead += " " + _how(analysis.ablation)
     if analysis.curve is not None and analysis.ablation is not None:
-        blocks.append(_survival(analysis.curve, analysis.ablation, priced=material.cost is not None))
+        kept = counts["keep"] + counts["tentative"]
+        blocks.append(_survival(analysis.curve, analysis.ablation, kept, priced=material.cost is not None))
     blocks.append(_overview(material))
     blocks.extend(together_table(material))
     blocks.append(_cards(material))
@@ -69,7 +70,7 @@ def _how(ablation: InputAblation) -> str:
     )
 
 
-def _survival(curve: SurvivalCurve, ablation: InputAblation, *, priced: bool) -> SurvivalChart:
+def _survival(curve: SurvivalCurve, ablation: InputAblation, kept: int, *, priced: bool) -> SurvivalChart:
     names = tuple(shown(ablation.names[i]) for i in curve.order)
     rows: tuple[tuple[Cell, ...], ...] = tuple(
         (
@@ -92,7 +93,8 @@ def _survival(curve: SurvivalCurve, ablation: InputAblation, *, priced: bool) ->
         summary=f"With {curve.chosen} of {len(names)} inputs the loss is "
         f"{number(float(curve.loss[curve.chosen]))}; with all of them {number(float(curve.loss[-1]))}. "
         f"{curve.chosen} is the smallest number within one "
-        "standard error of the intact model." + (f" {_OTHER_LOSS}" if priced else ""),
+        f"standard error of the intact model.{_other_number(curve.chosen, kept)}"
+        + (f" {_OTHER_LOSS}" if priced else ""),
         table=Table(
             id="survival-table",
             caption="Loss by number of inputs kept",
@@ -102,6 +104,15 @@ def _survival(curve: SurvivalCurve, ablation: InputAblation, *, priced: bool) ->
             note=f"{left} rows left out." if left > 0 else "",
         ),
     )
+
+
+def _other_number(chosen: int, kept: int) -> str:
+    """Why the verdicts keep another number than the curve marks; "" where they keep the same."""
+    if chosen == kept:
+        return ""
+    if kept > chosen:
+        return f" The verdicts keep {count(kept)}: they ask of each column whether its own benefit is beyond chance."
+    return f" The verdicts keep {count(kept)}: of the others none has a benefit of its own beyond chance."
 
 
 _OTHER_LOSS = (
@@ -238,7 +249,7 @@ def _card(material: Material, verdict: Verdict) -> InputCard:
     facts: list[tuple[str, str]] = []
     facts += _swap_facts(analysis, verdict.index)
     if verdict.substitutes:
-        twins = "; ".join(f"{shown(name)} (r = {r:.2f})" for name, r in verdict.substitutes[:4])
+        twins = "; ".join(f"{shown(name)} (r = {r:.2f})".replace("-", "−") for name, r in verdict.substitutes[:4])
         facts.append(("Carries much the same signal", twins))
     if analysis.attribution is not None:
         facts += _attribution_facts(analysis.attribution, verdict.index)
@@ -260,7 +271,10 @@ def _swap_facts(analysis: Analysis, index: int) -> list[tuple[str, str]]:
     """Who stands in for a dropped column, or for whom a survivor stands in."""
     facts = []
     for swap in analysis.swaps:
-        how = f"r = {swap.correlation:.3f}; a curve of this column explains {percent(swap.smooth_r2)} of it"
+        how = (
+            f"r = {swap.correlation:.3f}".replace("-", "−")
+            + f"; a curve of this column explains {percent(swap.smooth_r2)} of it"
+        )
         if swap.dropped_index == index:
             facts.append(("Its place is taken by", f"{shown(swap.survivor)} ({how})"))
         elif swap.survivor_index == index and swap.back:
