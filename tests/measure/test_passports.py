@@ -166,13 +166,22 @@ def test_rows_to_judge_by_have_no_part_in_the_choice(monkeypatch):
         assert {(e.name, e.lag) for e in one.effects} == {(e.name, e.lag) for e in two.effects}
 
 
+class Mean(nn.Module):
+    """A unit that is the mean of the last column over all its lags."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(3, 1, bias=False)
+        self.head = ki.KANHead(1, 1, domain=(-4, 4), generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            self.first.weight.copy_(torch.tensor([[0.0, 0.0, 1.0]]))
+
+    def forward(self, x):
+        return self.head(self.first(x).mean(1))
+
+
 def test_no_description_names_a_column_that_no_weight_reads_even_one_that_is_a_copy():
-    x = torch.randn(1200, 2, generator=torch.Generator().manual_seed(1))
-    x = torch.cat((x, x[:, :1] + 0.01 * x[:, 1:]), 1)
-    model = nn.Sequential(nn.Linear(3, 1), ki.KANHead(1, 1, domain=(-4, 4)))
-    with torch.no_grad():
-        model[0].weight.copy_(torch.tensor([[1.0, 0.0, 0.0]]))
-        model[0].bias.zero_()
-    for node in passports(model, x, feature_names=["read", "noise", "copy"], progress=False).nodes:
-        assert {effect.name for effect in node.effects} <= {"read"}
-        assert node.described
+    x = torch.randn(1200, 6, 2, generator=torch.Generator().manual_seed(1))
+    x = torch.cat((x, x[..., :1]), -1)
+    nodes = passports(Mean(), x, feature_names=["copy", "noise", "read"], progress=False).nodes
+    assert [{effect.name for effect in node.effects} for node in nodes] == [{"read"}, {"read"}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -53,7 +54,9 @@ def test_columns_that_give_the_target_are_named_before_the_answer():
 def test_without_a_target_the_check_says_what_was_not_measured():
     readings = [r for r in trust_readings_of() if r.check in {"completeness", "deletion"}]
     readings = [replace(r, value=0.9 if r.check == "deletion" else 0.0) for r in readings]
-    doc = document(synthetic(**SHAPE, trust=(TrustReading(check="skill", effort="no target"), *readings)))
+    doc = document(
+        synthetic(**SHAPE, trust=(TrustReading(check="skill", value=math.nan, remark="no target"), *readings))
+    )
     (line,) = [check for check in box(doc).checks if "Trust" in check.text]
     assert not line.passed
     assert "whether the model predicts anything was not measured" in line.text
