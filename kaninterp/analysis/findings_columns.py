@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -34,16 +35,27 @@ def act_together(analysis: Analysis) -> tuple[Finding, ...]:
     several = len({pair.columns for pair in pairs})
     more = f"; {counted(several, 'pair')} do so in all" if several > 1 else ""
     texts = [f"{_pair(p)}: {_size(analysis, p)}" for p in pairs[:MOST_PAIRS]]
+    tied = _same_values(analysis, pairs[:MOST_PAIRS])
     return (
         Finding(
             code="act-together",
             severity="note",
             claim=f"{first}: {percent(pairs[0].share)} of the variance of {whose}{more}.",
-            evidence="; ".join(texts) + f". This much no sum of two curves can do ({found.rows:,} rows).",
+            evidence="; ".join(texts) + f". This much no sum of two curves can do ({found.rows:,} rows).{tied}",
             advice="Do not read the curve of such a column alone: its effect depends on the other.",
             section="inputs",
         ),
     )
+
+
+def _same_values(analysis: Analysis, pairs: Sequence[Pair]) -> str:
+    """A caveat for pairs that are copies: to part them makes rows that no data would show; "" where there are none."""
+    raw = analysis.trace.raw
+    groups = copy_groups(raw) if raw is not None else ()
+    tied = {pair.columns: _pair(pair) for pair in pairs if any(set(pair.columns) <= set(g) for g in groups)}
+    if not tied:
+        return ""
+    return f" But {'; '.join(tied.values())} hold the same values: rows in which they differ do not occur in this data."
 
 
 def copies(analysis: Analysis) -> tuple[Finding, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -74,6 +74,7 @@ def swaps(
     *,
     target: Any = None,
     loss: Loss = None,
+    feature_names: Sequence[str] | None = None,
     rows: int = DEFAULT_ROWS,
     most: int = MOST,
     epochs: int = EPOCHS,
@@ -96,6 +97,8 @@ def swaps(
         As for `trace`, in the order of time. Without a target the copy is trained towards the model's own outputs.
     loss
         As for `kaninterp.measure.ablate`.
+    feature_names : sequence of str, optional
+        As for the trace of the analysis.
     rows : int
         Rows used at most, evenly spaced: the first `FIT` of them train, the rest judges.
     most : int
@@ -125,13 +128,14 @@ def swaps(
     `Swap.test` says which it was.
     """
     check_seed(seed)
-    held = held_rows(prepared(model, data, target=target), rows)
+    held = held_rows(prepared(model, data, target=target, feature_names=feature_names), rows)
     raw = analysis.trace.raw
     if raw is None or not analysis.verdicts:
         return ()
     if raw.names != held.columns.names:
         raise ShapeError(
-            f"analysis: of columns {raw.names[:5]}, the data have {held.columns.names[:5]}; use the same data"
+            f"analysis: of columns {raw.names[:5]}, the data have {held.columns.names[:5]}; use the same data and "
+            "feature_names"
         )
     pairs = _pairs(analysis, held)
     bench = _bench(model, held, analysis, loss=loss, epochs=epochs, seed=seed) if pairs else None

@@ -15,7 +15,7 @@ from kaninterp.analysis import analyze
 from kaninterp.analysis.findings_columns import copy_groups
 from kaninterp.core import Leak, ShapeError
 from kaninterp.core.leaks import Term
-from kaninterp.measure import trace
+from kaninterp.measure import interactions, trace
 from tests.benchmarks.problems import copies
 
 
@@ -34,6 +34,23 @@ def test_only_exact_copies_form_groups(seed):
     assert copy_groups(analysis.trace.raw) == ((0, 4, 5),)  # 6 is blurred, 7 a sum, 3 and 8 to 11 are noise
     (finding,) = found(analysis, "copies")
     assert "x0, x4 and x5 (reversed)" in finding.claim
+
+
+def test_copies_that_act_together_are_said_to_be_copies():
+    class Product(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = ki.KANHead(1, 1, domain=(-4, 4), generator=torch.Generator().manual_seed(0))
+
+        def forward(self, x):
+            return self.head(x[:, :1] * x[:, 1:2])
+
+    x = torch.randn(300, 2, generator=torch.Generator().manual_seed(0))
+    for data, tied in ((x, False), (x[:, [0, 0]], True)):
+        model = Product()
+        acting = interactions(model, data, progress=False)
+        (finding,) = found(analyze(trace(model, data, progress=False), interactions=acting), "act-together")
+        assert ("x0 and x1 hold the same values" in finding.evidence) is tied
 
 
 def test_groups_are_followed_through_and_constants_are_none():

@@ -136,7 +136,7 @@ def test_a_survivor_that_can_go_leaves_nothing_to_win_back():
     analysis = judged(concluded(model, (X, y)), set(range(4, 12)))
     found = {swap.dropped_index: swap for swap in swaps(model, analysis, (X, y), most=1, progress=False)}
     assert found[4].test == "nothing-lost"
-    assert "nothing to win back" in swap_words(found[4])
+    assert "a swap shows nothing here" in swap_words(found[4])
     assert found[4].recovered.value == 0
 
 
@@ -200,10 +200,12 @@ def test_few_rows_leave_the_association_and_other_columns_are_refused(studied):
     assert len(found) == 2
     assert swaps(model, judged(analysis, set()), (X, y), progress=False) == ()
     assert swaps(model, judged(analysis, set(range(12))), (X, y), progress=False) == ()
-    with pytest.raises(ShapeError):
-        swaps(
-            model, replace(analysis, trace=trace(model, X, feature_names=list("abcdefghijkl"), progress=False)), (X, y)
-        )
+    names = list("abcdefghijkl")
+    named = replace(analysis, trace=trace(model, X, feature_names=names, progress=False))
+    with pytest.raises(ShapeError, match="feature_names"):
+        swaps(model, named, (X, y))
+    found = swaps(model, named, (X[:50], y[:50]), feature_names=names, progress=False)
+    assert "e" in {swap.dropped for swap in found}
 
 
 def test_the_verdict_says_redundant_given_or_that_it_does_not_come_back(studied):
