@@ -136,14 +136,16 @@ class Exit:
     domain: tuple[float, float]
 
     def __str__(self) -> str:
-        low, high = self.domain
-        seen = (
-            "nothing finite seen" if self.seen[0] > self.seen[1] else f"seen {self.seen[0]:.4g} to {self.seen[1]:.4g}"
-        )
+        low, high, first, last = map(_plain, (*self.domain, *self.seen))
+        seen = "nothing finite seen" if self.seen[0] > self.seen[1] else f"seen {first} to {last}"
         return (
-            f"{self.name}: {_share(self.outside)} of rows outside {low:.4g} to {high:.4g} (mostly {self.side}), "
+            f"{self.name}: {_share(self.outside)} of rows outside {low} to {high} (mostly {self.side}), "
             f"{_share(self.before)} on the data of the card; {seen}"
         )
+
+
+def _plain(value: float) -> str:
+    return f"{value:.4g}".replace("-", "\u2212")
 
 
 def _share(share: float) -> str:

@@ -80,7 +80,7 @@ class RangeMonitor:
     >>> with RangeMonitor(head, card) as monitor:
     ...     _ = head(torch.tensor([[0.0, 0.5], [0.0, 3.0]]))
     >>> print(monitor.seen.exits(card)[0])
-    rain: 50 % of rows outside -1 to 1 (mostly above), 0 % on the data of the card; seen 0.5 to 3
+    rain: 50 % of rows outside −1 to 1 (mostly above), 0 % on the data of the card; seen 0.5 to 3
     """
 
     def __init__(

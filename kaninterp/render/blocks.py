@@ -36,6 +36,10 @@ __all__ = [
 ]
 
 
+DECIDED = "None: this data decides on every input."
+"""What stands where no column is tentative."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paragraph:
     """One or more plain sentences; ``tone`` is "", "note" or "warning"."""
@@ -73,6 +77,8 @@ class AnswerBox:
         The user's columns by verdict, most needed first.
     drop_note : str
         Why the dropped ones go, in one line.
+    tentative_note : str
+        What to say where none is tentative.
     loss : str
         Name of the loss.
     before, after, difference : Whisker or None
@@ -99,6 +105,7 @@ class AnswerBox:
     sizes: tuple[SizeChange, ...]
     checks: tuple[Check, ...]
     judged: bool = True
+    tentative_note: str = DECIDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

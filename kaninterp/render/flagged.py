@@ -64,8 +64,17 @@ def _table(analysis: Analysis, places: list[Place]) -> Table:
         columns=("From", "To", "Cause", "#Linear R²", "#Over domain", "#Slope", "#Left over", "#Base | spline"),
         rows=tuple(_row(analysis, place) for place in places[:MAX_ROWS]),
         folded=True,
-        note=TABLE_NOTE + (f" {count(left)} edges are left out." if left > 0 else ""),
+        note=TABLE_NOTE
+        + _causes(analysis, places[:MAX_ROWS])
+        + (f" {count(left)} edges are left out." if left > 0 else ""),
     )
+
+
+def _causes(analysis: Analysis, places: list[Place]) -> str:
+    """What the words in the column of causes mean: those that occur."""
+    seen = {_cause(analysis, place) for place in places}
+    told = "; ".join(f"{name}, {cause.why}" for name, cause in CAUSES.items() if name in seen)
+    return f" Cause: {told}." if told else ""
 
 
 def _ordered(analysis: Analysis) -> list[Place]:

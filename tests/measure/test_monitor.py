@@ -72,7 +72,7 @@ def test_exits_are_the_nodes_that_left(model, card):
     assert rises == sorted(rises, reverse=True)
     assert {item.layer for item in exits} == {0, 1}
     assert exits[0].name.startswith(("unit ", "node 1."))
-    assert f"{exits[0].name}: {100 * exits[0].outside:.3g} % of rows outside -0.5 to 0.5" in str(exits[0])
+    assert f"{exits[0].name}: {100 * exits[0].outside:.3g} % of rows outside −0.5 to 0.5" in str(exits[0])
 
 
 def test_model_and_outputs_stay_bit_for_bit(model, card):

@@ -45,10 +45,12 @@ def test_columns_that_give_the_target_are_named_before_the_answer():
         severity="problem",
         claim="a + b gives the target exactly.",
         evidence="",
-        advice="",
+        advice="Take them out.",
         section="inputs",
     )
-    assert warnings(document(replace(synthetic(**SHAPE), findings=(found,)))) == [f"{found.claim} See Findings."]
+    assert warnings(document(replace(synthetic(**SHAPE), findings=(found,)))) == [
+        f"{found.claim} Take them out. See Findings."
+    ]
 
 
 def test_without_a_target_the_check_says_what_was_not_measured():
@@ -81,6 +83,7 @@ def test_a_column_that_never_changed_was_not_decided_on():
     doc = document(replace(analysis, verdicts=(fixed, *kept)))
     assert any("3 of 4 inputs; 1 constant in it" in check.text for check in box(doc).checks)
     assert "1 constant in this data" in box(doc).drop_note
+    assert "decides on every input" not in to_html(doc)
 
 
 @pytest.mark.parametrize("survives", ["keep", "drop"])

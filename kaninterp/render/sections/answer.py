@@ -8,7 +8,17 @@ import numpy as np
 
 from kaninterp.analysis.rank import spearman
 from kaninterp.core.evidence import OUTPUT_CHANGE, Estimate, PruneCost
-from kaninterp.render.blocks import AnswerBox, Block, Check, Paragraph, Question, Questions, Section, SizeChange
+from kaninterp.render.blocks import (
+    DECIDED,
+    AnswerBox,
+    Block,
+    Check,
+    Paragraph,
+    Question,
+    Questions,
+    Section,
+    SizeChange,
+)
 from kaninterp.render.cells import Name, Whisker
 from kaninterp.render.material import Material
 from kaninterp.render.wording import count, join, number, percent, plural, shown, sign
@@ -45,7 +55,9 @@ def answer_section(material: Material) -> Section:
 def _warning(material: Material) -> tuple[Paragraph, ...]:
     """What nobody should read on without: an explanation that fails its own checks, columns that give the target."""
     trust = material.analysis.trust
-    leaks = [f"{shown(f.claim)} See Findings." for f in material.analysis.findings if f.code == "leak"]
+    leaks = [
+        f"{shown(f.claim)} {shown(f.advice)} See Findings." for f in material.analysis.findings if f.code == "leak"
+    ]
     failed = [f"{trust.text} See Trust."] if trust is not None and trust.status == "fail" else []
     return tuple(Paragraph(text=text, tone="warning") for text in (*failed, *leaks[:1]))
 
@@ -68,6 +80,7 @@ def _box(material: Material) -> AnswerBox:
         tentative=names["tentative"],
         drop=names["drop"],
         drop_note=_drop_note(material),
+        tentative_note="None, but not all could be judged." if _constants(material) else DECIDED,
         loss=loss,
         rows=rows,
         before=_whisker(before),

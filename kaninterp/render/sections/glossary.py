@@ -125,6 +125,11 @@ WORDS: tuple[tuple[str, str, str], ...] = (
         "A judgement on the data: a value in the dead zone may be right, but the model has learnt nothing there.",
     ),
     (
+        "Card",
+        "What was seen before, without a row of it: ranges and distributions. Of reference data a report makes one.",
+        "A limit that data must keep: it says what the model was trained or measured on.",
+    ),
+    (
         "Coverage",
         "Share of the knot intervals that at least one row visited.",
         "A count of rows: one is enough. The histogram under each thumbnail shows how many.",
