@@ -122,7 +122,7 @@ TRUST_CHECKS: tuple[TrustCheck, ...] = (
     ),
     TrustCheck(
         name="infidelity", title="Infidelity",
-        asks="How badly do attributions foretell the output when parts of a row go to their mean? 1: as none would.",
+        asks="How badly do attributions foretell the output when parts of a row go to their mean? 1: as with none.",
         better="low", passes=0.25, fails=0.75,
         why="a quarter of the squared changes is left: attributions are right to half a change",
     ),

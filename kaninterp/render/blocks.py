@@ -42,7 +42,7 @@ DECIDED = "None: this data decides on every input."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paragraph:
-    """One or more plain sentences; ``tone`` is "", "note" or "warning"."""
+    """One or more plain sentences; ``tone`` is "", "note", "warning" or "problem"."""
 
     text: str
     tone: str = ""

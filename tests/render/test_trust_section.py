@@ -43,6 +43,7 @@ def test_every_check_has_a_verdict_in_words_and_the_failed_ones_are_named_on_top
     first = doc.section("trust").blocks[0]
     assert isinstance(first, Paragraph)
     assert first.text.startswith("Do not trust")
+    assert first.tone == "problem"
     assert "insertion and other rows: ranking" in first.text
     (line,) = trust_lines(doc)
     assert not line.passed

@@ -59,7 +59,7 @@ def _warning(material: Material) -> tuple[Paragraph, ...]:
         f"{shown(f.claim)} {shown(f.advice)} See Findings." for f in material.analysis.findings if f.code == "leak"
     ]
     failed = [f"{trust.text} See Trust."] if trust is not None and trust.status == "fail" else []
-    return tuple(Paragraph(text=text, tone="warning") for text in (*failed, *leaks[:1]))
+    return tuple(Paragraph(text=text, tone="problem") for text in (*failed, *leaks[:1]))
 
 
 def _evidence(statements: tuple[str, ...]) -> tuple[str, ...]:

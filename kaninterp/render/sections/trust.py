@@ -14,7 +14,7 @@ from kaninterp.render.wording import count, number, plural, shown
 __all__ = ["trust_section"]
 
 NOT_MEASURED = "Not measured: nothing on this page says whether the explanation holds. Ask for trust=True."
-TONES = {"fail": "warning", "weak": "warning", "unmeasured": "note", "pass": ""}
+TONES = {"fail": "problem", "weak": "warning", "unmeasured": "note", "pass": ""}
 HOW = (
     "The explanation as a whole fails when the model predicts no better than a constant, or when "
     f"{ENOUGH_FAILED} other checks fail; it is weak when one fails, when {ENOUGH_FAILED} are weak, or when it is not "
