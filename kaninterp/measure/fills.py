@@ -14,7 +14,7 @@ conditional fill keeps the dependence, as far as it is linear. A copy of another
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -36,7 +36,8 @@ ROWS_PER_CELL = 5
 """Rows that a linear fit has for each cell it explains a column by: with fewer it explains chance, too."""
 
 CUT = 1e-10
-"""Singular values below this share of the largest are those of columns that are the sum of others."""
+"""Singular values below this share of the largest are those of columns that are the sum of others; a spread below this
+share of the values is rounding."""
 
 
 def check_fill(fill: str) -> str:
@@ -69,6 +70,7 @@ class Fill:
     held: Rows
     name: str
     orders: tuple[Tensor, ...]
+    _last: dict[tuple[int, ...], dict[int, Array]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, held: Rows, name: str, repeats: int, rng: np.random.Generator) -> Fill:
@@ -92,8 +94,15 @@ class Fill:
         if self.name == "permuted":
             return with_shuffled(self.held, columns, order)
         if self.name == "conditional":
-            return _with_residuals(self.held, columns, order)
+            return _with_residuals(self.held, columns, order, self._fits_of(tuple(columns)))
         return _with_constants(self.held, columns, zero=self.name == "zero")
+
+    def _fits_of(self, columns: tuple[int, ...]) -> dict[int, Array]:
+        """Fits do not depend on the order: those of the last question are kept, for repeats."""
+        if columns not in self._last:
+            self._last.clear()
+            self._last[columns] = _fits(self.held, columns)
+        return self._last[columns]
 
 
 def with_shuffled(held: Rows, columns: Sequence[int], order: Tensor) -> Batch:
@@ -102,7 +111,7 @@ def with_shuffled(held: Rows, columns: Sequence[int], order: Tensor) -> Batch:
     for which in {held.columns.places[column][0] for column in columns}:
         positions = [held.columns.places[c][1] for c in columns if held.columns.places[c][0] == which]
         changed = inputs[which].clone()
-        changed[..., positions] = changed[order][..., positions]
+        changed[..., positions] = inputs[which][..., positions][order]
         inputs[which] = changed
     return Batch(inputs=tuple(inputs), keys=held.batch.keys, target=held.batch.target)
 
@@ -127,31 +136,62 @@ def _with_constants(held: Rows, columns: Sequence[int], *, zero: bool) -> Batch:
     return Batch(inputs=tuple(inputs), keys=held.batch.keys, target=held.batch.target)
 
 
-def _with_residuals(held: Rows, columns: Sequence[int], order: Tensor) -> Batch:
+def _with_residuals(held: Rows, columns: Sequence[int], order: Tensor, fits: dict[int, Array]) -> Batch:
     """Each column as the linear fit by the columns that stay, plus the residual of another row."""
     inputs = list(held.batch.inputs)
-    stay = [c for c in range(len(held.columns.places)) if c not in set(columns)]
     for column in columns:
         which, position = held.columns.places[column]
         if inputs[which] is held.batch.inputs[which]:
             inputs[which] = inputs[which].clone()
-        own = _series(held, column)
-        expected = np.column_stack([_fitted(held, own, stay, step) for step in range(own.shape[1])])
+        own, expected = _series(held, column), fits[column]
         filled = torch.from_numpy(expected + (own - expected)[order.numpy()])
         inputs[which][..., position] = filled.to(inputs[which]).reshape(inputs[which][..., position].shape)
     return Batch(inputs=tuple(inputs), keys=held.batch.keys, target=held.batch.target)
 
 
-def _fitted(held: Rows, own: Array, stay: Sequence[int], step: int) -> Array:
-    """Least squares of one step of a column on the others at the steps nearest to it, as many as the rows allow."""
-    cells = [_near(_series(held, other), own.shape[1], step, held.n // (ROWS_PER_CELL * len(stay))) for other in stay]
-    by = np.column_stack([np.ones(held.n), *cells])
-    by[:, 1:] -= by[:, 1:].mean(0)
-    size = by.std(0)
-    by = by[:, (size > 0) | (np.arange(len(size)) == 0)]
-    by[:, 1:] /= by[:, 1:].std(0)
-    solution = np.linalg.lstsq(by, own[:, step], rcond=CUT)[0]
-    return np.asarray(by @ solution)
+def _fits(held: Rows, columns: Sequence[int]) -> dict[int, Array]:
+    """What the other columns say of each of these, (rows, time steps) each; one fit serves all series of one length."""
+    stay = [_series(held, c) for c in range(len(held.columns.places)) if c not in set(columns)]
+    own = {column: _series(held, column) for column in columns}
+    found = {column: np.empty_like(series) for column, series in own.items()}
+    for steps in sorted({series.shape[1] for series in own.values()}):
+        same = [column for column, series in own.items() if series.shape[1] == steps]
+        for step in range(steps):
+            wanted = np.stack([own[column][:, step] for column in same], axis=1)
+            for column, values in zip(same, _fitted(stay, wanted, steps, step).T, strict=True):
+                found[column][:, step] = values
+    return found
+
+
+def _fitted(stay: Sequence[Array], wanted: Array, steps: int, step: int) -> Array:
+    """Least squares of one step of some columns, (rows, m), on the others at the steps nearest to it.
+
+    As many steps as `ROWS_PER_CELL` allows. Where it does not even allow one of each column, only those that a column
+    goes with by more than chance, the closest first.
+    """
+    rows = len(wanted)
+    room = rows // (ROWS_PER_CELL * max(len(stay), 1))
+    by = _standard(np.concatenate([np.zeros((rows, 0)), *(_near(x, steps, step, room) for x in stay)], axis=1))
+    mean = wanted.mean(0)
+    if room:
+        return np.asarray(mean + by @ np.linalg.lstsq(by, wanted - mean, rcond=CUT)[0])
+    found = np.repeat(mean[None], rows, axis=0)
+    together = np.abs(by.T @ _standard(wanted - mean, drop=False)) / rows
+    chance = np.sqrt(2 * np.log(max(by.shape[1], 2)) / rows)
+    for place, r in enumerate(together.T):
+        closest = np.argsort(-r, kind="stable")[: max(rows // ROWS_PER_CELL, 1)]
+        few = by[:, closest[r[closest] > chance]]
+        found[:, place] += few @ np.linalg.lstsq(few, wanted[:, place] - mean[place], rcond=CUT)[0]
+    return found
+
+
+def _standard(values: Array, *, drop: bool = True) -> Array:
+    """Columns of mean 0 and spread 1; constant ones, but for rounding, are left out, or 0."""
+    centred = values - values.mean(0)
+    size = centred.std(0)
+    varies = size > CUT * np.abs(values).max(0, initial=0.0)
+    scaled = np.divide(centred, size, out=np.zeros_like(centred), where=varies)
+    return np.asarray(scaled[:, varies] if drop else scaled)
 
 
 def _near(series: Array, steps: int, step: int, room: int) -> Array:

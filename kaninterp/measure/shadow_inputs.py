@@ -10,7 +10,7 @@ from torch import nn
 from tqdm import tqdm
 
 from kaninterp.core.frozen import Array, BoolArray, IntArray
-from kaninterp.data import Batch
+from kaninterp.measure.fills import with_shuffled
 from kaninterp.measure.host import outputs
 from kaninterp.measure.losses import Loss, row_losses
 from kaninterp.measure.rows import Rows
@@ -19,7 +19,7 @@ from kaninterp.measure.tracing import PROGRESS_DELAY
 __all__ = ["InputLosses", "input_losses", "input_rows", "parameters_run"]
 
 WORK = 2**38
-"""Parameters x time steps x rows that the shadows of all columns may cost: some seconds on one core."""
+"""Parameters x time steps x rows that the shadows of all columns may cost: up to half a minute on one core."""
 MOST_WORK = 2**39
 """What they may cost with the fewest rows; beyond it columns that hardly move the output are left out."""
 FEWEST_ROWS = 200
@@ -56,7 +56,9 @@ class InputLosses:
 
 def input_rows(model: nn.Module, few: Rows, copies: int, limit: int) -> int:
     """Rows to use, at most ``limit``, so that the work stays within `WORK`; call it inside `untouched`."""
-    read = sum(1 for column in range(len(few.columns.places)) if _is_read(model, few, column))
+    intact, backwards = outputs(model, few.batch), torch.arange(few.n).flip(0)
+    changed = (outputs(model, with_shuffled(few, [column], backwards)) for column in range(len(few.columns.places)))
+    read = sum(1 for output in changed if not torch.equal(output, intact))
     per_row = parameters_run(model) * few.columns.lags * copies * max(read, 1)
     return min(limit, max(FEWEST_ROWS, WORK // max(per_row, 1)))
 
@@ -81,16 +83,17 @@ def input_losses(model: nn.Module, held: Rows, loss: Loss, orders: IntArray, pro
     intact = outputs(model, held.batch)
     measure, name = row_losses(loss, held.batch.target, intact)
     base = float(measure(intact).mean())
+    moves = [torch.from_numpy(order) for order in orders]
     count = len(held.columns.places)
     losses, moved = np.full((len(orders), count), base), np.zeros(count)
     for column in range(count):
-        first = outputs(model, _moved(held, column, orders[0]))
+        first = outputs(model, with_shuffled(held, [column], moves[0]))
         losses[0, column] = float(measure(first).mean())
         moved[column] = float((first - intact).double().square().mean())
     chosen = _within_budget(model, held, moved, len(orders))
     steps = tqdm(chosen, desc="shadow inputs", delay=PROGRESS_DELAY, leave=False, disable=not progress)
     for column in steps:
-        shifted = (outputs(model, _moved(held, column, order)) for order in orders[1:])
+        shifted = (outputs(model, with_shuffled(held, [column], move)) for move in moves[1:])
         losses[1:, column] = [float(measure(output).mean()) for output in shifted]
     tested = np.isin(np.arange(count), chosen)
     losses[:, ~tested] = base
@@ -105,18 +108,3 @@ def _within_budget(model: nn.Module, held: Rows, moved: Array, copies: int) -> l
     most = max(1, MOST_WORK // max(price, 1))
     strongest = np.argsort(-moved, kind="stable")[:most]
     return sorted(int(column) for column in strongest if moved[column] > 0)
-
-
-def _is_read(model: nn.Module, few: Rows, column: int) -> bool:
-    backwards = np.arange(few.n)[::-1].copy()
-    return not torch.equal(outputs(model, few.batch), outputs(model, _moved(few, column, backwards)))
-
-
-def _moved(held: Rows, column: int, order: IntArray) -> Batch:
-    """The rows with one column, all its lags together, taken from other rows."""
-    which, position = held.columns.places[column]
-    values = held.batch.inputs[which]
-    changed = values.clone()
-    changed[..., position] = values[torch.from_numpy(order).to(values.device)][..., position]
-    inputs = (*held.batch.inputs[:which], changed, *held.batch.inputs[which + 1 :])
-    return Batch(inputs=inputs, keys=held.batch.keys, target=held.batch.target)

@@ -9,8 +9,10 @@ from torch import nn
 
 import kaninterp as ki
 from kaninterp.core import InputError
+from kaninterp.data import as_batches
 from kaninterp.measure import ablate
-from kaninterp.measure.fills import FILLS
+from kaninterp.measure.fills import FILLS, Fill
+from kaninterp.measure.rows import held_rows
 from tests.tiny import Weighted, hybrid, paper_head
 
 ROWS = 2000
@@ -106,3 +108,46 @@ def test_a_single_column_has_nothing_that_speaks_of_it():
 def test_an_unknown_fill_is_refused_before_anything_runs():
     with pytest.raises(InputError, match="fill='median'; allowed: 'permuted', 'conditional'"):
         ablate(hybrid(), normal(20, 5, 4), fill="median")
+
+
+@pytest.mark.parametrize("rows", [30, 100])
+def test_with_fewer_rows_than_columns_need_chance_explains_nothing_but_a_copy_does(rows):
+    """49 columns of noise fit 30 rows exactly: a column that only counts must keep its price all the same."""
+    found = []
+    for seed in range(5):
+        x = normal(rows, 50, seed=seed)
+        x[:, 2] = x[:, 1]
+        x[:, 3] = 0.1
+        model = Weighted([1.0, 1.0, *[0.0] * 48])
+        found.append(rises(model, x, model(x).detach(), "conditional").change)
+    price, copy, *others = np.mean(found, axis=0)
+    assert 1.5 < price < 2.6
+    assert abs(copy) < 1e-6
+    np.testing.assert_allclose(others, 0, atol=1e-9)
+
+
+def test_columns_taken_together_are_fitted_by_those_that_stay_whatever_the_lengths():
+    """One column of a window, one of a table: both follow a third; without all three nothing is left to fit by."""
+
+    class Sum(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = ki.KANHead(1, 1)
+
+        def forward(self, window, table):
+            return window[:, -1, :1] + table[:, 1:] + 0 * self.head(table[:, :1])
+
+    window, table = normal(ROWS, 4, 2), normal(ROWS, 2, seed=1)
+    table[:, 0] = window[:, -1, 1]
+    window[:, -1, 0], table[:, 1] = window[:, -1, 1] * 0.5, window[:, -1, 1] * 2
+    data = ((window, table), Sum()(window, table).detach())
+    held = held_rows(as_batches(data), ROWS)
+    fill = Fill.of(held, "conditional", 1, np.random.default_rng(0))
+    model, target = Sum(), data[1]
+    pair = fill.without([0, 3], fill.orders[0])
+    everything = fill.without([0, 1, 2, 3], fill.orders[0])
+    np.testing.assert_allclose(model(*pair.inputs).detach(), target, atol=1e-4)
+    moved = (model(*everything.inputs).detach() - target).square().mean()
+    assert float(moved / target.var()) == pytest.approx(2, rel=0.1)
+    shuffled = torch.cat([x[fill.orders[0]].flatten(1) for x in held.batch.inputs], 1)
+    np.testing.assert_allclose(torch.cat([x.flatten(1) for x in everything.inputs], 1), shuffled, atol=1e-5)
