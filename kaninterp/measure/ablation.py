@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from kaninterp.adapters import ModelView, as_view
 from kaninterp.core import InputAblation, SurvivalCurve
+from kaninterp.core.counts import check_whole
 from kaninterp.core.frozen import Array, BoolArray, floats
 from kaninterp.data import Batch, check_seed
 from kaninterp.measure.bootstrap import BlockBootstrap
@@ -91,8 +92,8 @@ def ablate(
 
     Raises
     ------
-    InputError
-        No such fill.
+    InputError, InputTypeError
+        No such fill; rows or repeats that are not allowed.
     ModelError, DataError
         As for `trace`.
     """
@@ -137,6 +138,7 @@ def ablated(
     """
     check_seed(seed)
     check_fill(fill)
+    check_whole("repeats", repeats)
     view = as_view(model, path)
     held = held_rows(prepared(model, data, target=target, feature_names=feature_names), rows)
     rng = np.random.default_rng(seed)

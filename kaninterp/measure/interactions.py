@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from kaninterp.core.counts import check_whole
 from kaninterp.core.errors import InputError, ModelError, NamesError
 from kaninterp.core.evidence import Z95, InputAblation
 from kaninterp.core.frozen import Array
@@ -24,6 +25,7 @@ from kaninterp.core.interactions import Interactions
 from kaninterp.data import check_seed
 from kaninterp.measure.fills import derangement, with_shuffled
 from kaninterp.measure.host import outputs, untouched
+from kaninterp.measure.probe_error import RunningError
 from kaninterp.measure.rows import Rows, held_rows
 from kaninterp.measure.tracing import PROGRESS_DELAY, prepared
 
@@ -35,8 +37,15 @@ DEFAULT_ROWS = 1000
 MOST = 12
 """Columns compared when none are named: 66 pairs."""
 
+SHORTLIST = 64
+"""Columns whose effect on the outputs is measured to choose among them: as many passes as 12 columns have pairs. Beyond
+so many an ablation at hand says which."""
+
 ROUNDING = 64.0
 """Mixed differences up to so many units in the last place of the largest output are rounding, not interaction."""
+COARSE = 1 / 32
+"""Share of the largest output above which no difference counts as rounding: half types have so few digits that 64 units
+of the last place are half of the output, although sums are rounded once or twice."""
 
 _Where = tuple[int, int]
 
@@ -67,7 +76,8 @@ def interactions(
     columns : sequence of int or str, optional
         Raw columns to compare, by index or name. None: the ``most`` that move an output most.
     ablation : InputAblation, optional
-        Of the same model and columns: tells which columns move an output most, which is measured here otherwise.
+        Of the same model and columns: with more columns than `SHORTLIST` it tells which of them to look at when those
+        that move an output most are chosen.
     target_names : sequence of str, optional
         Names of the outputs.
     rows : int
@@ -112,7 +122,7 @@ def interactions(
     """
     check_seed(seed)
     for what, value, least in (("most", most, 2), ("repeats", repeats, 1), ("rows", rows, 1)):
-        _check_whole(what, value, least)
+        check_whole(what, value, least)
     held = held_rows(prepared(model, data, target=target, feature_names=feature_names), rows)
     asked = None if columns is None else _named(columns, held.columns.names)
     rng = np.random.default_rng(seed)
@@ -156,7 +166,9 @@ class _Mixer:
                 f"the model returns {tuple(raw.shape)} for {held.n} rows; expected one entry of the first axis per row"
             )
         self.intact = _stacked(raw)
-        self.precision = float(torch.finfo(raw.dtype).eps) if raw.is_floating_point() else 0.0
+        precision = float(torch.finfo(raw.dtype).eps) if raw.is_floating_point() else 0.0
+        # of each output, as a square: what rounding alone may move it by
+        self.rounding: Array = (min(ROUNDING * precision, COARSE) * np.abs(self.intact).max((0, 1), initial=0.0)) ** 2
         deviations = self.intact - self.intact.mean((0, 1))
         self.spread: Array = (deviations**2).mean(1)  # (n, outputs)
 
@@ -168,9 +180,8 @@ class _Mixer:
     @property
     def variance(self) -> Array:
         """Of each output; 0 where only rounding moves it."""
-        largest = np.abs(self.intact).max((0, 1), initial=0.0)
         found: Array = self.spread.mean(0)
-        return np.where(found > (ROUNDING * self.precision * largest) ** 2, found, 0.0)
+        return np.where(found > self.rounding, found, 0.0)
 
     def mixed(self, columns: Sequence[int], order: Tensor) -> Array:
         """Outputs with some columns from the rows of ``order``."""
@@ -191,12 +202,17 @@ def _stacked(output: Tensor) -> Array:
 def _strongest(mixer: _Mixer, ablation: InputAblation | None, most: int) -> tuple[list[int], float]:
     """The columns that move an output most, and how much the strongest of the others does."""
     names = mixer.held.columns.names
-    if ablation is not None and ablation.names == names and ablation.node_shares:
-        total = ablation.node_shares[-1].max(0, initial=0.0)
-    else:
-        total = np.array([_total(mixer, i).max(initial=0.0) for i in range(len(names))])
-    ranked = [int(i) for i in np.argsort(-total, kind="stable") if total[i] > 0]
-    return sorted(ranked[:most]), float(total[ranked[most]]) if len(ranked) > most else 0.0
+    total, tried = np.zeros(len(names)), np.arange(len(names))
+    if ablation is not None and ablation.names == names and len(names) > max(SHORTLIST, most):
+        known = ablation.node_shares[-1].max(0, initial=0.0) if ablation.node_shares else total
+        # outputs of the KAN, and the loss: what goes around the KAN shows in the loss alone
+        best = [np.argsort(-size, kind="stable")[: max(SHORTLIST, most) // 2] for size in (known, abs(ablation.change))]
+        tried = np.union1d(*best)
+        total = np.where(np.isin(np.arange(len(names)), tried), 0.0, known)
+    total[tried] = [_total(mixer, int(i)).max(initial=0.0) for i in tried]
+    ranked = [int(i) for i in tried[np.argsort(-total[tried], kind="stable")] if total[i] > 0]
+    chosen = sorted(ranked[:most])
+    return chosen, float(np.delete(total, chosen).max(initial=0.0))
 
 
 def _total(mixer: _Mixer, column: int) -> Array:
@@ -228,11 +244,10 @@ def _measured(mixer: _Mixer, chosen: list[int], progress: bool) -> tuple[Array, 
 def _shares(mixer: _Mixer, squares: dict[_Where, _Squares], k: int, block: int) -> tuple[Array, Array, Array]:
     """Share, low and high, each (outputs, k, k)."""
     share, low, high = (np.zeros((mixer.width, k, k)) for _ in range(3))
-    floor = (ROUNDING * mixer.precision * np.abs(mixer.intact).max((0, 1), initial=0.0)) ** 2
     variance = mixer.variance
     for (i, j), pair in squares.items():
         mean = pair.changed.mean(0)
-        value = mixer.per_variance(np.where(mean > floor, mean, 0.0) / 4)
+        value = mixer.per_variance(np.where(mean > mixer.rounding, mean, 0.0) / 4)
         # what each row adds to the ratio of the two means, to first order
         own = (pair.changed + pair.taken - mean) / 4 - value * mixer.spread
         error = np.divide(_standard_error(own, block), variance, out=np.zeros_like(value), where=value > 0)
@@ -243,17 +258,10 @@ def _shares(mixer: _Mixer, squares: dict[_Where, _Squares], k: int, block: int) 
 
 
 def _standard_error(values: Array, block: int) -> Array:
-    """Standard error of means over rows, (n, m) -> (m,): that of the bootstrap of circular blocks, in closed form."""
-    n = len(values)
-    size = max(1, min(block, n // 2 or 1))
-    around = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(np.concatenate([values, values[:size]]), 0)])
-    means = (around[size : size + n] - around[:n]) / size
-    return np.asarray(means.std(0) * np.sqrt(size / n))
-
-
-def _check_whole(what: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"{what}: expected a whole number of at least {least}, got {value!r}")
+    """Standard error of means over rows, (n, m) -> (m,)."""
+    running = RunningError(len(values), block)
+    running.add(values)
+    return running.error
 
 
 def _named(columns: Sequence[Any], names: tuple[str, ...]) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,8 @@ from torch import nn
 from tqdm import tqdm
 
 from kaninterp.adapters import as_view
-from kaninterp.core import PROBE_KINDS, DataError, InputError, InputTypeError, Probe
+from kaninterp.core import PROBE_KINDS, DataError, InputError, Probe
+from kaninterp.core.counts import check_whole
 from kaninterp.core.frozen import Array
 from kaninterp.data import Batch, Batches, check_seed
 from kaninterp.measure.bootstrap import block_of
@@ -222,12 +222,8 @@ def check_counts(rows: int, permutations: int) -> None:
     InputError, InputTypeError
         Fewer than one row; permutations that are not an even number of at least 4; something else than numbers.
     """
-    for name, value, least, step in (("rows", rows, 1, 1), ("permutations", permutations, 4, 2)):
-        if isinstance(value, bool) or not isinstance(value, Integral):
-            raise InputTypeError(f"{name}: expected a whole number, got {type(value).__name__}")
-        if value < least or value % step:
-            kind = "an even number" if step == 2 else "a number"
-            raise InputError(f"{name}: expected {kind} of at least {least}, got {value}")
+    check_whole("rows", rows)
+    check_whole("permutations", permutations, 4, step=2)
 
 
 def _check_target(kinds: Sequence[str], batch: Batch, batches: Batches) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kaninterp.core import ModelError
+from kaninterp.core.counts import check_whole
 from kaninterp.data import Batch, Batches, preserved_rng
 from kaninterp.measure.bootstrap import block_length
 from kaninterp.measure.host import Columns
@@ -46,9 +47,12 @@ def held_rows(batches: Batches, limit: int) -> Rows:
 
     Raises
     ------
+    InputError, InputTypeError
+        ``limit`` is no count of rows.
     ModelError
         The inputs are neither tables nor sequences, so columns mean nothing.
     """
+    check_whole("rows", limit)
     with preserved_rng():
         batch = batches.sample(limit)
     if not Columns.readable(batch):

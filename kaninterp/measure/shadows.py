@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from torch import nn
 
 from kaninterp.adapters import ModelView, as_view
-from kaninterp.core.errors import DataError, InputError, InputTypeError, ModelError
+from kaninterp.core.counts import check_whole
+from kaninterp.core.errors import DataError, ModelError
 from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.shadows import Shadows
 from kaninterp.data import Batch, Batches, check_seed, preserved_rng
@@ -129,7 +129,9 @@ def shadows(
     >>> bool(found.q_value[0] < 0.001), found.edge_q_value[0].shape
     (True, (1, 2))
     """
-    _check(rows, copies, seed)
+    check_seed(seed)
+    check_whole("rows", rows)
+    check_whole("copies", copies, FEWEST_COPIES)
     view = as_view(model, path)
     batches = prepared(model, data, target=target, feature_names=feature_names)
     batches.again()
@@ -280,12 +282,3 @@ def _too_few(what: str, rows: int, block: int) -> str:
         f"{what} were not held against shadows: {rows} rows are fewer than {FEWEST_PIECES} pieces of {block} rows that "
         "belong together."
     )
-
-
-def _check(rows: int, copies: int, seed: int) -> None:
-    check_seed(seed)
-    for name, value, least in (("rows", rows, 1), ("copies", copies, FEWEST_COPIES)):
-        if isinstance(value, bool) or not isinstance(value, Integral):
-            raise InputTypeError(f"{name}: expected a whole number, got {type(value).__name__}")
-        if value < least:
-            raise InputError(f"{name}: expected a number of at least {least}, got {value}")

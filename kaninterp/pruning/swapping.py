@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from kaninterp.analysis import Analysis
 from kaninterp.core import Estimate, KanInterpError
+from kaninterp.core.counts import check_whole
 from kaninterp.core.errors import DataError, ShapeError
 from kaninterp.core.evidence import CORRELATED
 from kaninterp.core.frozen import Array
@@ -117,6 +118,8 @@ def swaps(
     ------
     ShapeError
         The analysis is of other columns.
+    InputError, InputTypeError
+        Rows, pairs, epochs or a seed that are not allowed.
     ModelError, DataError
         As for `trace`.
 
@@ -128,6 +131,8 @@ def swaps(
     `Swap.test` says which it was.
     """
     check_seed(seed)
+    check_whole("most", most, 0)
+    check_whole("epochs", epochs)
     held = held_rows(prepared(model, data, target=target, feature_names=feature_names), rows)
     raw = analysis.trace.raw
     if raw is None or not analysis.verdicts:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import kaninterp as ki
-from kaninterp.core import InputError
+from kaninterp.core import InputError, InputTypeError
 from kaninterp.data import as_batches
 from kaninterp.measure import ablate
 from kaninterp.measure.fills import FILLS, Fill
@@ -151,3 +151,9 @@ def test_columns_taken_together_are_fitted_by_those_that_stay_whatever_the_lengt
     assert float(moved / target.var()) == pytest.approx(2, rel=0.1)
     shuffled = torch.cat([x[fill.orders[0]].flatten(1) for x in held.batch.inputs], 1)
     np.testing.assert_allclose(torch.cat([x.flatten(1) for x in everything.inputs], 1), shuffled, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"repeats": 0}, {"repeats": -1}, {"repeats": 1.5}, {"rows": 0}, {"rows": 2.5}])
+def test_counts_that_measure_nothing_are_refused(options):
+    with pytest.raises((InputError, InputTypeError), match="expected a"):
+        ablate(Weighted([1.0]), normal(20, 1), progress=False, **options)

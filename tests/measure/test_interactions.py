@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from itertools import combinations
 
 import numpy as np
@@ -179,11 +180,34 @@ def test_the_strongest_columns_are_taken_and_the_rest_is_bounded():
     assert interactions(model, x, columns=["x4", 2], progress=False).names == ("x2", "x4")
 
 
-def test_an_ablation_tells_which_columns_to_compare():
-    model, x = hybrid(), torch.randn(200, 5, 4, generator=torch.Generator().manual_seed(1))
+class Around(nn.Module):
+    """A product that goes around the KAN, which reads another column."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = ki.KANHead(1, 1, generator=torch.Generator().manual_seed(0))
+
+    def forward(self, x):
+        return self.head(x[:, 2:3]) + x[:, :1] * x[:, 1:2]
+
+
+def test_an_ablation_tells_which_of_many_columns_to_compare(monkeypatch):
+    model, x = Around(), torch.randn(400, 12, generator=torch.Generator().manual_seed(1))
     ablation, _ = ablate(model, x, progress=False)
-    found = interactions(model, x, ablation=ablation, most=2, progress=False)
-    assert found.columns.tolist() == sorted(np.argsort(-ablation.node_shares[-1].max(0))[:2].tolist())
+    assert not ablation.node_shares[-1][:, :2].any()  # nothing of the product passes through the KAN
+    for limit in (64, 8):
+        monkeypatch.setattr(import_module("kaninterp.measure.interactions"), "SHORTLIST", limit)
+        calls = []
+        handle = model.register_forward_hook(lambda *_: calls.append(1))  # noqa: B023 - gone before the next turn
+        found = interactions(model, x, ablation=ablation, progress=False)
+        handle.remove()
+        assert found.columns.tolist() == [0, 1, 2]
+        assert found.pairs[0].names == ("x0", "x1")
+        assert found.left_out == 0
+        assert len(calls) <= 1 + limit + 2 * 6
+        few = interactions(model, x, ablation=ablation, most=2, progress=False)
+        assert few.columns.tolist() == [0, 1]
+        assert few.left_out == pytest.approx(found.total[0, 2], rel=0.2)
 
 
 def test_measuring_leaves_the_model_alone_and_repeats(tmp_path):
@@ -233,3 +257,29 @@ def test_a_noun_that_is_not_symmetric_is_refused():
             names=("a", "b"), columns=np.arange(2), outputs=("y",), rows=1, block=1, repeats=1, total=np.zeros((1, 2)),
             share=np.array([[[0.0, 1.0], [0.0, 0.0]]]), low=np.zeros((1, 2, 2)), high=np.zeros((1, 2, 2)), left_out=0.0,
         )  # fmt: skip
+
+
+class Weighing(nn.Module):
+    """A formula with a parameter, so that data come in its number type."""
+
+    def __init__(self, formula, dtype):
+        super().__init__()
+        self.formula, self.one = formula, nn.Parameter(torch.ones(1, dtype=dtype))
+
+    def forward(self, x):
+        return self.formula(x) * self.one
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_models_of_half_precision_have_their_products_and_no_others(dtype):
+    x = torch.randn(1000, 3, generator=torch.Generator().manual_seed(0)).to(dtype)
+    found = interactions(Weighing(lambda x: x[:, :1] * x[:, 1:2] + x[:, 2:], dtype), x, progress=False)
+    assert [pair.share > 0 for pair in found.pairs] == [True, False, False]
+    assert found.pairs[0].share == pytest.approx(0.5, abs=0.05)
+    assert not interactions(Weighing(lambda x: x.sum(1), dtype), x, progress=False).share.any()
+    assert not interactions(Weighing(lambda x: 3 + 0 * x[:, 0], dtype), x, progress=False).total.any()
+
+
+def test_whole_numbers_of_numpy_count_as_such():
+    model, x = Of(lambda x: x[:, :1] * x[:, 1:]), torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
+    assert interactions(model, x, rows=np.int64(30), repeats=np.int32(1), progress=False).rows == 30
