@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kaninterp.core.drift import DriftEvidence
-from kaninterp.core.evidence import EdgeAblation, InputAblation, InputAttribution, SurvivalCurve
+from kaninterp.core.edge_evidence import EdgeAblation
+from kaninterp.core.evidence import InputAblation, InputAttribution, SurvivalCurve
 from kaninterp.core.findings import Finding, Verdict
 from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.interactions import Interactions

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from kaninterp.core.drift import DriftEvidence
+from kaninterp.core.edge_evidence import EdgeAblation
 from kaninterp.core.errors import DataError, InputTypeError, PlanError, ShapeError
-from kaninterp.core.evidence import EdgeAblation, InputAblation, InputAttribution, SurvivalCurve
+from kaninterp.core.evidence import InputAblation, InputAttribution, SurvivalCurve
 from kaninterp.core.findings import Verdict
 from kaninterp.core.interactions import Interactions
 from kaninterp.core.leaks import Leak

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kaninterp.core.edge_evidence import EdgeAblation, Twins
 from kaninterp.core.errors import InputError
-from kaninterp.core.evidence import OUTPUT_CHANGE, Z95, EdgeAblation, Estimate, Twins
+from kaninterp.core.evidence import OUTPUT_CHANGE, Z95, Estimate
 from kaninterp.core.frozen import Array
 from kaninterp.core.mask import EdgeMask
 from kaninterp.core.trace import Trace

@@ -2,6 +2,7 @@
 
 from .clipping import ClippedPart, Clipping
 from .discoveries import benjamini_hochberg, benjamini_yekutieli
+from .edge_evidence import EdgeAblation, Twins
 from .errors import (
     DataError,
     FileAccessError,
@@ -18,14 +19,12 @@ from .errors import (
     StateError,
 )
 from .evidence import (
-    EdgeAblation,
     Estimate,
     InputAblation,
     InputAttribution,
     InputShapley,
     PruneCost,
     SurvivalCurve,
-    Twins,
 )
 from .findings import Finding, Verdict
 from .interactions import Interactions, Pair

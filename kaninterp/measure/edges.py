@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from kaninterp.core.frozen import Array, BoolArray, IntArray
 from kaninterp.measure.host import run, untouched
 from kaninterp.measure.losses import Loss, row_losses
 from kaninterp.measure.probe_error import RunningError
-from kaninterp.measure.rows import held_rows
+from kaninterp.measure.rows import Rows, held_rows
 from kaninterp.measure.tracing import prepared
 from kaninterp.measure.twins import moving, summed, twins
 
@@ -25,6 +25,10 @@ __all__ = ["ablate_edges", "changed_outputs", "head_score"]
 
 EDGE_ROWS = 512
 """Rows used: an edge's price is a number to compare edges by, not one to bet on."""
+EDGE_VALUES = 2**25
+"""Values of one layer's edges over all rows, at most: 134 MB in float32, of which a few copies are held at a time."""
+FEWEST_ROWS = 32
+"""Rows are not cut below this: a standard error needs some blocks."""
 MAX_EDGES = 4096
 """Edges measured at most, strongest first."""
 
@@ -50,7 +54,7 @@ def ablate_edges(
     model, data, target, loss, feature_names, path
         As for `ablate`.
     rows : int
-        Rows used at most, evenly spaced.
+        Rows used at most, evenly spaced; fewer where a layer's edges would fill the memory (`EDGE_VALUES`).
 
     Returns
     -------
@@ -79,6 +83,7 @@ def ablate_edges(
     view = as_view(model, path)
     held = held_rows(prepared(model, data, target=target, feature_names=feature_names), rows)
     with untouched(model):
+        held = _bounded(model, view, held)
         output, head = run(model, view, held.batch)
         nodes = view.activations(head)
         score, name = head_score(output, nodes[-1], held.batch.target, loss)
@@ -93,6 +98,17 @@ def ablate_edges(
         twins=tuple(pair for part in parts for pair in part.pop("twins")),
         **{key: tuple(part[key] for part in parts) for key in names},
     )
+
+
+def _bounded(model: nn.Module, view: ModelView, held: Rows) -> Rows:
+    """As many of the rows, evenly spaced, as `EDGE_VALUES` allows."""
+    few = held.batch.rows(slice(0, 1))
+    values = len(run(model, view, few)[1]) * max(layer.dst * layer.src for layer in view.layers)
+    rows = max(FEWEST_ROWS, EDGE_VALUES // max(values, 1))
+    if rows >= held.n:
+        return held
+    places = torch.linspace(0, held.n - 1, rows, dtype=torch.float64).round().long()
+    return replace(held, batch=held.batch.rows(places), spacing=held.spacing * held.n / rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -155,9 +171,13 @@ def _layer(view: ModelView, depth: int, nodes: tuple[Tensor, ...], rise: Rise) -
     for dst, src in _strongest(edges, moves):
         outputs = changed_outputs(view, nodes, (depth, dst), moved[:, dst, src])
         found["change"][dst, src], found["error"][dst, src] = rise.of(outputs)
-    whole = {"out": moved.unbind(2), "into": torch.diag_embed(summed(moved)).unbind(2)}
-    for name, changes in whole.items():
-        pairs = [rise.of(_above(view, depth, nodes[depth + 1] + c)) if bool(c.any()) else (0.0, 0.0) for c in changes]
+    nothing = (0.0, 0.0)
+    out = [rise.of(_above(view, depth, nodes[depth + 1] + c)) if bool(c.any()) else nothing for c in moved.unbind(2)]
+    into = [
+        rise.of(changed_outputs(view, nodes, (depth, dst), c)) if bool(c.any()) else nothing
+        for dst, c in enumerate(summed(moved).unbind(1))
+    ]
+    for name, pairs in (("out", out), ("into", into)):
         found[name], found[f"{name}_error"] = np.array(pairs).T
     found["twins"] = []
     for dst, first, second in twins(edges, moves):

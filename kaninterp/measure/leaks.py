@@ -98,7 +98,6 @@ class _Candidates:
     centre: Array
     scale: Array
     first: int
-    correlation: Array
 
     @classmethod
     def of(cls, batch: Batch, columns: Columns, first: int) -> _Candidates:
@@ -119,14 +118,13 @@ class _Candidates:
             centre=centre[varying],
             scale=scale[varying],
             first=first,
-            correlation=x[:first].T @ x[:first] / first,
         )
 
 
 def _leak(candidates: _Candidates, y: Array, output: int) -> Leak | None:
     """As few columns as give the target; None if three do not."""
     first, c = candidates.first, candidates
-    for chosen in _likely(c.x[:first], y[:first], c.correlation):
+    for chosen in _likely(c.x[:first], y[:first]):
         judged = _judged(c.x[:, chosen], y, first)
         if judged is None:
             continue
@@ -148,16 +146,16 @@ def _leak(candidates: _Candidates, y: Array, output: int) -> Leak | None:
     return None
 
 
-def _likely(x: Array, y: Array, correlation: Array) -> list[list[int]]:
+def _likely(x: Array, y: Array) -> list[list[int]]:
     """The best single candidate, the best pair and the best triple, by the rows to fit on."""
     spread = float(y.std())
-    if not len(correlation) or spread <= np.sqrt(SAME) * float(np.abs(y).max(initial=0.0)):
+    if not x.shape[1] or spread <= np.sqrt(SAME) * float(np.abs(y).max(initial=0.0)):
         return []
     with_y = x.T @ (y - y.mean()) / (len(y) * spread)
-    if len(with_y) > CANDIDATES:  # more columns than are tried in pairs
-        best = np.sort(np.argsort(-np.abs(with_y), kind="stable")[:CANDIDATES])
-        return [[int(best[i]) for i in chosen] for chosen in _best(correlation[np.ix_(best, best)], with_y[best])]
-    return _best(correlation, with_y)
+    # more columns than are tried in pairs: those nearest to the target
+    tried = np.sort(np.argsort(-np.abs(with_y), kind="stable")[:CANDIDATES])
+    near = x[:, tried]
+    return [[int(tried[i]) for i in chosen] for chosen in _best(near.T @ near / len(near), with_y[tried])]
 
 
 def _best(r: Array, with_y: Array) -> list[list[int]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from math import isfinite
 
 from kaninterp.analysis.missing import Missing, missing_nodes
-from kaninterp.core.evidence import OUTPUT_CHANGE, Z95, EdgeAblation, Estimate, Twins
+from kaninterp.core.edge_evidence import EdgeAblation, Twins
+from kaninterp.core.evidence import OUTPUT_CHANGE, Z95, Estimate
 
 from .cells import Cell, Name, Table, Whisker
 from .material import Material

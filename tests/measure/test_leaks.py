@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -131,3 +132,14 @@ def test_the_counts_of_the_bike_data_give_the_target():
 def test_real_series_without_a_leak():
     assert leaks(series("ETTh1.csv"), target="OT") == ()
     assert leaks(series("appliances_energydata_complete.csv.zip"), target="Appliances") == ()
+
+
+def test_thousands_of_columns_need_little_memory():
+    """The square of 6000 columns alone would be 288 MB."""
+    x = torch.randn(60, 6000, generator=torch.Generator().manual_seed(0))
+    tracemalloc.start()
+    found = leaks((x, x[:, 17] - x[:, 5000]))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert {term.column for leak in found for term in leak.terms} == {17, 5000}
+    assert peak < 100e6

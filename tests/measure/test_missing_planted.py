@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+import kaninterp as ki
 from kaninterp.analysis import analyze, missing_nodes
-from kaninterp.core import archive
-from kaninterp.core.evidence import EdgeAblation, Estimate, Twins
+from kaninterp.core import EdgeAblation, Estimate, Twins, archive
 from kaninterp.core.frozen import same
-from kaninterp.measure import ablate_edges, trace
+from kaninterp.measure import ablate_edges, edges, trace
 from kaninterp.measure.twins import moving, twins
 from kaninterp.render import document
 from kaninterp.render.cells import Whisker
@@ -214,3 +215,24 @@ def test_ablation_with_everything_survives_a_file(tmp_path):
     archive.save(analysis.edge_ablation, tmp_path / "edges.npz")
     again = archive.load(tmp_path / "edges.npz", EdgeAblation, (Twins, Estimate))
     assert same(again, analysis.edge_ablation)
+
+
+def test_edges_that_would_fill_the_memory_are_measured_on_fewer_rows(monkeypatch):
+    """A KAN that reads 40 steps of each of 400 rows holds 16000 x 12 values for its 12 edges."""
+
+    class PerStep(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = ki.KANHead(4, 3, generator=torch.Generator().manual_seed(0))
+
+        def forward(self, x):
+            return self.head(torch.tanh(x)).mean(1)
+
+    model, x = PerStep(), torch.randn(400, 40, 4, generator=torch.Generator().manual_seed(0))
+    whole = ablate_edges(model, x, rows=400)
+    monkeypatch.setattr(edges, "EDGE_VALUES", 100 * 40 * 12)
+    part = ablate_edges(model, x, rows=400)
+    assert (whole.rows, part.rows) == (400, 100)
+    assert (np.abs(part.change[0] - whole.change[0]) < 6 * part.error[0]).all()
+    assert (part.error[0] > whole.error[0]).all()
+    assert ablate_edges(model, x[:20], rows=400).rows == 20
