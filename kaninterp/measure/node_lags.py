@@ -27,22 +27,24 @@ NODE_ROWS = 64
 def node_lags(model: nn.Module, view: ModelView, held: Rows, progress: bool) -> tuple[Array, ...]:
     """Which lag of which column moves every node of the KAN: one (n_l, T, F) per layer.
 
-    Mean |gradient x deviation from the column's mean|; where a node that varies has no gradient, the mean change of
-    every node when the cell takes its column's mean.
+    Mean |gradient x deviation from the column's mean|; where a node that columns move has no gradient, the mean change
+    of every node when the cell takes its column's mean. A node that integer inputs alone move has zeros.
     """
     few = replace(held, batch=held.batch.rows(slice(None, None, max(1, held.n // NODE_ROWS))))
-    found = _node_slopes(model, view, few, column_means(held), progress)
-    return _node_changes(model, view, few, column_means(held)) if found is None else found
+    means = column_means(held)
+    found, flat = _node_slopes(model, view, few, means, progress)
+    return _node_changes(model, view, few, means) if flat and _moved(model, view, few, means, flat) else found
 
 
 def _node_slopes(
     model: nn.Module, view: ModelView, few: Rows, means: Sequence[Tensor], progress: bool
-) -> tuple[Array, ...] | None:
-    """By gradients; None where a node varies and has none."""
+) -> tuple[tuple[Array, ...], list[tuple[int, int]]]:
+    """By gradients; and the nodes, (layer, index), that vary and have none."""
     batch = few.batch
     inputs = tuple(x.detach().clone().requires_grad_(x.is_floating_point()) for x in batch.inputs)
     floats = [x for x in inputs if x.is_floating_point()]
     away = [x.detach() - mean for x, mean in zip(floats, means, strict=True)]
+    flat = []
     with torch.enable_grad(), watched(view) as seen:
         output_tensor(Batch(inputs=inputs, keys=batch.keys, target=None).call(model))
         nodes = view.activations(torch.cat([view.read(x) for x in seen]))
@@ -55,31 +57,50 @@ def _node_slopes(
                 parts = [g * d for g, d in zip(slopes, away, strict=True)]
                 result[layer][index] = few.columns.effects(parts).abs().mean(0).flip(0).double().cpu().numpy()
             if not result[layer][index].any() and bool((node != node[0]).any()):
-                return None
-    return tuple(result)
+                flat.append((layer, index))
+    return tuple(result), flat
+
+
+def _moved(
+    model: nn.Module, view: ModelView, few: Rows, means: Sequence[Tensor], flat: Sequence[tuple[int, int]]
+) -> bool:
+    """Whether some of these nodes change when all columns take their means."""
+    usual, held = _nodes(model, view, few.batch, _floats(few.batch)), _nodes(model, view, few.batch, _wide(few, means))
+    return any(bool((usual[layer][:, i] != held[layer][:, i]).any()) for layer, i in flat)
 
 
 def _node_changes(model: nn.Module, view: ModelView, few: Rows, means: Sequence[Tensor]) -> tuple[Array, ...]:
     """By occlusion."""
-    batch, columns = few.batch, few.columns
-    places = [i for i, x in enumerate(batch.inputs) if x.is_floating_point()]
+    columns, floats = few.columns, _floats(few.batch)
 
-    def nodes(*floats: Tensor) -> tuple[Tensor, ...]:
-        inputs = list(batch.inputs)
-        for place, value in zip(places, floats, strict=True):
-            inputs[place] = value
-        return view.activations(run(model, view, Batch(inputs=tuple(inputs), keys=batch.keys, target=None))[1])
+    def nodes(*values: Tensor) -> tuple[Tensor, ...]:
+        return _nodes(model, view, few.batch, values)
 
-    floats = [batch.inputs[i] for i in places]
-    usual = [mean.expand_as(x) for x, mean in zip(floats, means, strict=True)]
     starts = np.cumsum([0, *(x.shape[-1] for x in floats)])
     with torch.no_grad():
         result = [np.zeros((v.shape[1], columns.lags, len(columns.names))) for v in nodes(*floats)]
-        for (which, step, column), moved in occluded(nodes, floats, usual):
+        for (which, step, column), moved in occluded(nodes, floats, _wide(few, means)):
             lag = 0 if step is None else floats[which].shape[1] - 1 - step
             for values, change in zip(result, moved, strict=True):
                 values[:, lag, starts[which] + column] = change
     return tuple(result)
+
+
+@torch.no_grad()
+def _nodes(model: nn.Module, view: ModelView, batch: Batch, floats: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Nodes of all layers with other values of the float inputs."""
+    given = iter(floats)
+    inputs = tuple(next(given) if x.is_floating_point() else x for x in batch.inputs)
+    return view.activations(run(model, view, Batch(inputs=inputs, keys=batch.keys, target=None))[1])
+
+
+def _floats(batch: Batch) -> list[Tensor]:
+    return [x for x in batch.inputs if x.is_floating_point()]
+
+
+def _wide(few: Rows, means: Sequence[Tensor]) -> list[Tensor]:
+    """The float inputs with every column at its mean."""
+    return [mean.expand_as(x) for x, mean in zip(_floats(few.batch), means, strict=True)]
 
 
 def column_means(held: Rows) -> list[Tensor]:

@@ -96,3 +96,28 @@ def test_kan_attribution_refuses_and_says_what_to_use():
     for how in ("round", "detach"):
         with pytest.raises(ModelError, match=r"kaninterp\.attribute"):
             ki.KANAttribution(Stepped(how)).attribute(normal(20, 5, 3))
+
+
+class Looked(nn.Module):
+    """A unit from a table of numbers beside one from a column: no gradient leads to the first, and nothing is amiss."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding.from_pretrained(torch.tensor([[-1.0], [0.5], [2.0]]))
+        self.head = ki.KANHead(2, 1, domain=(-4, 4), generator=torch.Generator().manual_seed(0))
+
+    def forward(self, x, index):
+        return self.head(torch.cat([x[:, -2, :1] ** 3 / 9, self.table(index)], 1))
+
+
+def test_a_unit_that_indices_alone_move_leaves_the_gradients_to_the_others():
+    x = normal(200, 3, 2)
+    index = torch.arange(200) // 7 % 3
+    found = attribute(Looked(), {"x": x, "index": index}, rows=200, progress=False)
+    assert found.method == GRADIENTS
+    units = found.node_lags[0]
+    assert not units[1].any()
+    few = x[:: 200 // 64][:, -2, 0]
+    expected = (few**2 / 3 * (few - x[:, :, 0].mean())).abs().mean()  # occlusion gives |x^3 - mean^3| / 9 instead
+    assert units[0, 1, 0] == pytest.approx(float(expected), rel=1e-4)
+    assert np.count_nonzero(units[0]) == 1
