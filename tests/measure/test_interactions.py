@@ -199,7 +199,7 @@ def test_an_ablation_tells_which_of_many_columns_to_compare(monkeypatch):
         monkeypatch.setattr(import_module("kaninterp.measure.interactions"), "SHORTLIST", limit)
         calls = []
         handle = model.register_forward_hook(lambda *_: calls.append(1))  # noqa: B023 - gone before the next turn
-        found = interactions(model, x, ablation=ablation, progress=False)
+        found = interactions(model, x, ablation=ablation, most=6, progress=False)
         handle.remove()
         assert found.columns.tolist() == [0, 1, 2]
         assert found.pairs[0].names == ("x0", "x1")
