@@ -25,6 +25,7 @@ from kaninterp.measure.bootstrap import BlockBootstrap, block_length
 from kaninterp.measure.fills import derangement, with_shuffled
 from kaninterp.measure.host import outputs, untouched
 from kaninterp.measure.losses import Loss, row_losses
+from kaninterp.measure.node_lags import column_means
 from kaninterp.measure.rows import Rows, held_rows
 from kaninterp.measure.smooth import Fit, Smooth, fitted
 from kaninterp.measure.tracing import PROGRESS_DELAY, prepared
@@ -187,9 +188,9 @@ def _bench(model: nn.Module, held: Rows, analysis: Analysis, *, loss: Loss, epoc
     if held.n < LEAST_ROWS:
         return None
     parts = held.batch.rows(first), held.batch.rows(last)
-    values = held.columns.values(parts[0]).detach().double()
     dropped = frozenset(v.index for v in analysis.verdicts if v.survives == "drop")
-    means = {i: Substitute(intercept=float(mean)) for i, mean in enumerate(values.mean((0, 1)).tolist())}
+    own = [float(mean) for x in column_means(replace(held, batch=parts[0])) for mean in x]
+    means = {i: Substitute(intercept=mean) for i, mean in enumerate(own)}
     intact = replaced(parts[1], held.columns, {i: means[i] for i in dropped})
     with untouched(model):
         output = outputs(model, intact)
