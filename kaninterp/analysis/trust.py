@@ -21,7 +21,8 @@ TrustStatus = Literal["pass", "weak", "fail", "unmeasured"]
 
 ENOUGH_FAILED = 2
 """Failed checks, other than skill, from which an explanation is not to be trusted: one alone may be chance, or a
-peculiarity of one method."""
+peculiarity of one method. One of them must be more than an order or a choice: where columns stand in for each other,
+two good models, and two halves of the rows, order them differently."""
 
 SKILL = "skill"
 
@@ -46,6 +47,9 @@ class TrustCheck:
         Whether it is also failed when the interval reaches what chance gives.
     above : str
         Another check whose value is subtracted first.
+    order_only : bool
+        Whether it compares orders or choices of columns: where columns are interchangeable these disagree although
+        every model is right, so they alone fail no explanation.
     why : str
         Where the limits come from.
     """
@@ -58,6 +62,7 @@ class TrustCheck:
     fails: float
     chance_fails: bool = False
     above: str = ""
+    order_only: bool = False
     why: str
 
     @property
@@ -135,19 +140,19 @@ TRUST_CHECKS: tuple[TrustCheck, ...] = (
     TrustCheck(
         name="bootstrap", title="Other rows: ranking",
         asks="Would other rows of the same data rank the columns alike? 1: the same order.",
-        better="high", passes=0.7, fails=0.4,
+        better="high", passes=0.7, fails=0.4, order_only=True,
         why=_AGREEMENT,
     ),
     TrustCheck(
         name="bootstrap-kept", title="Other rows: choice",
         asks="Would other rows of the same data keep the same columns? 1: always the same ones.",
-        better="high", passes=0.75, fails=0.4,
+        better="high", passes=0.75, fails=0.4, order_only=True,
         why=_NOGUEIRA,
     ),
     TrustCheck(
         name="seeds", title="Other seeds: ranking",
         asks="Does the same KAN, trained from other starts, rank the columns alike?",
-        better="high", passes=0.7, fails=0.4,
+        better="high", passes=0.7, fails=0.4, order_only=True,
         why=_AGREEMENT,
     ),
     TrustCheck(
@@ -159,13 +164,13 @@ TRUST_CHECKS: tuple[TrustCheck, ...] = (
     TrustCheck(
         name="seeds-kept", title="Other seeds: choice",
         asks="Does the same KAN, trained from other starts, keep the same columns?",
-        better="high", passes=0.75, fails=0.0,
+        better="high", passes=0.75, fails=0.0, order_only=True,
         why="above 0.75 is excellent (Nogueira et al. 2018), 0 is chance; jumpy where nearly all columns are kept",
     ),
     TrustCheck(
         name="black-box", title="Another kind of model: ranking",
         asks="Does a model of another kind, trained on the same columns, rank them alike?",
-        better="high", passes=0.7, fails=0.2,
+        better="high", passes=0.7, fails=0.2, order_only=True,
         why="two good models may use different columns, so only a ranking near chance speaks against this one",
     ),
     TrustCheck(
@@ -233,8 +238,8 @@ def judge(readings: Iterable[TrustReading]) -> Trust:
     -------
     Trust
         *fail*: the model has no skill, whatever else holds, for then its explanation is about nothing; or
-        `ENOUGH_FAILED` other checks fail. *weak*: another check fails, two are weak, or the skill is weak or
-        unmeasured. *unmeasured*: nothing was. *pass*: all others.
+        `ENOUGH_FAILED` other checks fail, one of them more than an order or a choice of columns. *weak*: another check
+        fails, two are weak, or the skill is weak or unmeasured. *unmeasured*: nothing was. *pass*: all others.
 
     Raises
     ------
@@ -284,7 +289,9 @@ def _status(check: TrustCheck, given: dict[str, TrustReading]) -> TrustStatus:
 def _overall(checks: tuple[JudgedCheck, ...]) -> TrustStatus:
     skill = next((judged.status for judged in checks if judged.check.name == SKILL), "unmeasured")
     others = [judged.status for judged in checks if judged.check.name != SKILL]
-    if skill == "fail" or others.count("fail") >= ENOUGH_FAILED:
+    failed = [judged.check for judged in checks if judged.check.name != SKILL and judged.status == "fail"]
+    more_than_order = not all(check.order_only for check in failed)
+    if skill == "fail" or (len(failed) >= ENOUGH_FAILED and more_than_order):
         return "fail"
     if all(status == "unmeasured" for status in (skill, *others)):
         return "unmeasured"

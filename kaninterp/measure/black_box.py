@@ -19,7 +19,7 @@ from kaninterp.measure.bootstrap import BlockBootstrap
 from kaninterp.measure.fills import derangement
 from kaninterp.measure.host import outputs, untouched
 from kaninterp.measure.losses import Loss, row_losses
-from kaninterp.measure.skill import best_constant
+from kaninterp.measure.skill import best_constant, saved_share
 from kaninterp.measure.table_cells import Cells
 from kaninterp.measure.tracing import PROGRESS_DELAY
 from kaninterp.measure.two_parts import TwoParts, two_parts
@@ -146,6 +146,5 @@ def _trained(task: Task, parts: TwoParts, seed: int) -> tuple[Boosting, Cells]:
 def _skill(boot: BlockBootstrap, losses: Array, constant: Array) -> Estimate:
     """1 - loss / loss of the constant, with both means drawn together."""
     means = boot.means(np.stack([losses, constant], axis=1))
-    tiny = np.finfo(np.float64).tiny
-    low, high = np.quantile(1 - means[:, 0] / np.maximum(means[:, 1], tiny), [0.025, 0.975])
-    return Estimate(value=float(1 - losses.mean() / constant.mean()), low=float(low), high=float(high))
+    low, high = saved_share(means)
+    return Estimate(value=float(1 - losses.mean() / constant.mean()), low=low, high=high)

@@ -8,11 +8,13 @@ from kaninterp.core import Estimate
 from kaninterp.core.frozen import Array
 from kaninterp.data import Batch, Batches
 
-__all__ = ["DRAWS", "BlockBootstrap", "block_length", "block_of"]
+__all__ = ["DRAWS", "BlockBootstrap", "block_length", "block_of", "quotients"]
 
 DRAWS = 9999
 """Bootstrap draws: enough for a p-value of 1e-4, which Holm's correction over 100 columns at .01 needs."""
 LEVEL = 0.95
+NOTHING = 1e-9
+"""Part of its usual size from which on a drawn mean is a number to divide by: less is rounding of a sum."""
 
 
 class BlockBootstrap:
@@ -68,6 +70,20 @@ class BlockBootstrap:
     def standard_error(self, values: Array) -> float:
         """Standard error of one mean, shape (rows,)."""
         return float(self.means(values[:, None]).std())
+
+
+def quotients(above: Array, below: Array) -> Array:
+    """Quotients of drawn means, (DRAWS,); NaN for a draw in which there is nothing to divide by.
+
+    A draw may miss the few rows that make up a mean, or turn its sign; then the quotient has no meaning.
+
+    Examples
+    --------
+    >>> quotients(np.array([1.0, 2.0, 3.0, 4.0]), np.array([2.0, 1.0, 0.0, -1.0]))
+    array([0.5, 2. , nan, nan])
+    """
+    there = below > NOTHING * np.abs(below).max()
+    return np.divide(above, below, out=np.full(np.shape(below), np.nan), where=there)
 
 
 def block_of(batch: Batch, batches: Batches) -> int:

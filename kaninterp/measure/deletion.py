@@ -17,7 +17,7 @@ from tqdm import tqdm
 from kaninterp.core.frozen import Array, BoolArray, IntArray
 from kaninterp.core.trust import TrustReading
 from kaninterp.data import Batch
-from kaninterp.measure.bootstrap import LEVEL, BlockBootstrap
+from kaninterp.measure.bootstrap import LEVEL, BlockBootstrap, quotients
 from kaninterp.measure.cells import Cell, cells_of, labels_of, places_in, weights_of
 from kaninterp.measure.fills import derangement
 from kaninterp.measure.host import outputs
@@ -169,8 +169,7 @@ def _reading(check: str, areas: _Areas, boot: BlockBootstrap, effort: str) -> Tr
     tail = (1 - LEVEL) / 2
     if not (most.mean() > MARGIN * spread and np.quantile(drawn[:, 1], tail) > 0):
         return _unmeasured(check, "no order does better than a random one: all parts of the input count alike")
-    ratio = drawn[:, 0] / np.maximum(drawn[:, 1], np.finfo(np.float64).tiny)
-    low, high = np.quantile(ratio[drawn[:, 1] > 0], [tail, 1 - tail])
+    low, high = np.nanquantile(quotients(drawn[:, 0], drawn[:, 1]), [tail, 1 - tail])
     beaten = int((areas.random.mean(0) < areas.own.mean()).sum())
     return TrustReading(
         check=check,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.trust import TrustReading
-from kaninterp.measure.bootstrap import LEVEL, BlockBootstrap
+from kaninterp.measure.bootstrap import LEVEL, BlockBootstrap, quotients
 from kaninterp.measure.cells import cells_of, labels_of, places_in
 from kaninterp.measure.explainer import Explainer
 from kaninterp.measure.rows import Rows
@@ -82,8 +82,7 @@ def infidelity_reading(
         return _unmeasured("infidelity", "no input moves the output, so there is nothing to foretell")
     worst = max(found, key=lambda pair: pair[:, 0].mean() / pair[:, 1].mean())
     drawn = BlockBootstrap(held.n, held.block, rng).means(worst)
-    ratio = drawn[:, 0] / np.maximum(drawn[:, 1], np.finfo(np.float64).tiny)
-    low, high = np.quantile(ratio[drawn[:, 1] > 0], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.nanquantile(quotients(drawn[:, 0], drawn[:, 1]), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return TrustReading(
         check="infidelity",
         value=float(worst[:, 0].mean() / worst[:, 1].mean()),

@@ -10,14 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from kaninterp.core.errors import KanInterpError
+from kaninterp.core.frozen import Array
 from kaninterp.core.trust import TrustReading
 from kaninterp.data import Batch
-from kaninterp.measure.bootstrap import LEVEL, BlockBootstrap
+from kaninterp.measure.bootstrap import LEVEL, BlockBootstrap, quotients
 from kaninterp.measure.host import outputs
 from kaninterp.measure.losses import Loss, row_losses
 from kaninterp.nn import resolve_loss
 
-__all__ = ["best_constant", "skill_reading"]
+__all__ = ["best_constant", "saved_share", "skill_reading"]
 
 RAREST = 1e-9
 """Share taken for a class that no row has, so that its logit is a number; it costs nothing where it never occurs."""
@@ -81,16 +82,30 @@ def skill_reading(model: nn.Module, batch: Batch, block: int, *, loss: Loss, rng
     if not other.mean() > 0:
         return _unmeasured(f"the loss {name!r} of the best constant is {other.mean():.3g}: there is nothing to save")
     drawn = BlockBootstrap(len(own), block, rng).means(np.stack([own, other], axis=1))
-    shares = 1 - drawn[:, 0] / np.maximum(drawn[:, 1], np.finfo(np.float64).tiny)
-    low, high = np.quantile(shares, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = saved_share(drawn)
     return TrustReading(
         check="skill",
         value=float(1 - own.mean() / other.mean()),
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
         chance=0.0,
         effort=f"{len(own):,} rows, {name}",
     )
+
+
+def saved_share(drawn: Array) -> tuple[float, float]:
+    """Interval of 1 - loss / constant loss from drawn means of both, (DRAWS, 2).
+
+    A draw in which the constant loses nothing leaves nothing to save: its share is 0.
+
+    Examples
+    --------
+    >>> saved_share(np.array([[1.0, 2.0], [1.0, 2.0]]))
+    (0.5, 0.5)
+    """
+    shares = np.nan_to_num(1 - quotients(drawn[:, 0], drawn[:, 1]), nan=0.0)
+    low, high = np.quantile(shares, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def _unmeasured(why: str) -> TrustReading:

@@ -58,7 +58,15 @@ def test_no_skill_is_enough_to_fail_and_two_others_are():
     for first, second in pairwise(others):
         one = {**good, first: reading(first, BAD[first])}
         assert judge(one.values()).status == "weak"
-        assert judge({**one, second: reading(second, BAD[second])}.values()).status == "fail"
+        orders = BY_NAME[first].order_only and BY_NAME[second].order_only
+        assert judge({**one, second: reading(second, BAD[second])}.values()).status == ("weak" if orders else "fail")
+
+
+def test_orders_and_choices_of_columns_alone_fail_nothing():
+    orders = [check.name for check in TRUST_CHECKS if check.order_only]
+    found = {name: reading(name, (BAD if name in orders else GOOD)[name]) for name in GOOD}
+    assert judge(found.values()).status == "weak"
+    assert judge({**found, "seeds-sizes": reading("seeds-sizes", BAD["seeds-sizes"])}.values()).status == "fail"
 
 
 def test_without_a_target_nothing_is_better_than_weak():

@@ -19,6 +19,7 @@ from kaninterp.core.errors import InputError
 from kaninterp.data import Batch
 from kaninterp.measure import TrustBudget, trust_readings
 from kaninterp.measure.ablation import ablated
+from kaninterp.measure.bootstrap import quotients
 from kaninterp.measure.cells import cells_of, labels_of, places_in
 from kaninterp.measure.rows import held_rows
 from kaninterp.measure.skill import best_constant, skill_reading
@@ -157,6 +158,20 @@ def test_the_same_seed_gives_the_same_numbers_and_another_one_others():
     )  # fmt: skip
     assert one == two
     assert one != other
+
+
+def test_draws_that_miss_the_rows_that_matter_leave_nothing_to_save():
+    batch = Batch(inputs=(torch.arange(300.0)[:, None],), keys=None, target=torch.zeros(300, 1))
+    batch.target[50] = 1e3
+    with torch.no_grad():
+        found = skill_reading(nn.Linear(1, 1), batch, 7, loss="mae", rng=np.random.default_rng(0))
+    assert -1e3 < found.low <= 0.0
+    assert found.high < 1e3
+
+
+def test_quotients_of_means_near_zero_are_left_out_without_a_warning():
+    found = quotients(np.array([1e3, 1e3, 1.0]), np.array([-1.0, 1e-310, 2.0]))
+    assert np.array_equal(found, [np.nan, np.nan, 0.5], equal_nan=True)
 
 
 def test_what_cannot_be_measured_says_why():

@@ -17,9 +17,11 @@ NOT_MEASURED = "Not measured: nothing on this page says whether the explanation 
 TONES = {"fail": "problem", "weak": "warning", "unmeasured": "note", "pass": ""}
 HOW = (
     "The explanation as a whole fails when the model predicts no better than a constant, or when "
-    f"{ENOUGH_FAILED} other checks fail; it is weak when one fails, when {ENOUGH_FAILED} are weak, or when it is not "
-    "known whether the model predicts anything. Most checks hold the explanation against the model: one that knows "
-    "nothing may be explained perfectly well, which is why skill decides first."
+    f"{ENOUGH_FAILED} other checks fail, one of which has to be more than an order or a choice of columns, since "
+    "columns that stand in for each other upset those alone. It is weak when a check fails, when "
+    f"{ENOUGH_FAILED} are weak, or when it is not known whether the model predicts anything. Most checks hold the "
+    "explanation against the model: one that knows nothing may be explained perfectly well, which is why skill "
+    "decides first."
 )
 
 
