@@ -130,6 +130,15 @@ def test_noise_and_one_column_leave_nothing_to_compare():
     assert [reading.measured for reading in found.readings] == [False, False, True, False, False, False]
 
 
+def test_a_loss_that_only_counts_trains_nothing():
+    def wrong(output, target):
+        return ((output[:, 0] > 0) != (target > 0)).float()
+
+    found = asked(fresh(), loss=wrong)
+    assert not any(reading.measured for reading in found.readings)
+    assert all("gradient" in reading.remark for reading in found.readings)
+
+
 def test_reference_data_of_other_columns_are_refused():
     with pytest.raises(NamesError):
         asked(fresh(), reference=(X[:, :5], Y))

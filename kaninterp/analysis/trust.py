@@ -6,6 +6,7 @@ Limits are published rules of thumb where there are some, and otherwise say what
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -25,6 +26,11 @@ peculiarity of one method. One of them must be more than an order or a choice: w
 two good models, and two halves of the rows, order them differently."""
 
 SKILL = "skill"
+RIVAL = "black-box-loss"
+
+MISSED = 0.5
+"""Part of what another kind of model surely saves below which a model that also fails that check has missed most of
+the data: it may be explained well, but what it uses says little about them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +52,7 @@ class TrustCheck:
     chance_fails : bool
         Whether it is also failed when the interval reaches what chance gives.
     above : str
-        Another check whose value is subtracted first.
+        Another check whose value is subtracted first, if the reading does not bring what to subtract (`own`).
     order_only : bool
         Whether it compares orders or choices of columns: where columns are interchangeable these disagree although
         every model is right, so they alone fail no explanation.
@@ -180,7 +186,7 @@ TRUST_CHECKS: tuple[TrustCheck, ...] = (
         why="models that know nothing overlap with it by less than 0.1; two good ones with different habits by 0.3",
     ),
     TrustCheck(
-        name="black-box-loss", title="Another kind of model: skill",
+        name=RIVAL, title="Another kind of model: skill",
         asks="How much of the loss does a model of another kind save?",
         better="low", passes=0.1, fails=0.3, above=SKILL,
         why="by a tenth a tuned model of another kind is often better; by three this one has missed much of the data",
@@ -237,7 +243,8 @@ def judge(readings: Iterable[TrustReading]) -> Trust:
     Returns
     -------
     Trust
-        *fail*: the model has no skill, whatever else holds, for then its explanation is about nothing; or
+        *fail*: the model has no skill, or far less than another kind of model (`MISSED`), whatever else holds, for
+        then its explanation is about nothing or little; or
         `ENOUGH_FAILED` other checks fail, one of them more than an order or a choice of columns. *weak*: another check
         fails, two are weak, or the skill is weak or unmeasured. *unmeasured*: nothing was. *pass*: all others.
 
@@ -279,11 +286,17 @@ def _status(check: TrustCheck, given: dict[str, TrustReading]) -> TrustStatus:
     reading = given[check.name]
     if not check.above or not reading.measured:
         return check.status(reading)
-    own = given.get(check.above)
-    if own is None or not own.measured:
+    own = _own(reading, given.get(check.above))
+    if math.isnan(own):
         return "unmeasured"
-    ahead = reading.value - own.value  # a comparison: the two are measured on different rows, so it has no interval
-    return check.status(TrustReading(check=check.name, value=ahead))
+    return check.status(TrustReading(check=check.name, value=reading.value - own))
+
+
+def _own(reading: TrustReading, other: TrustReading | None) -> float:
+    """What the explained model reaches: on the same rows where that is known, else by its own check; NaN if unknown."""
+    if not math.isnan(reading.own) or other is None:
+        return reading.own
+    return other.value
 
 
 def _overall(checks: tuple[JudgedCheck, ...]) -> TrustStatus:
@@ -291,12 +304,21 @@ def _overall(checks: tuple[JudgedCheck, ...]) -> TrustStatus:
     others = [judged.status for judged in checks if judged.check.name != SKILL]
     failed = [judged.check for judged in checks if judged.check.name != SKILL and judged.status == "fail"]
     more_than_order = not all(check.order_only for check in failed)
-    if skill == "fail" or (len(failed) >= ENOUGH_FAILED and more_than_order):
+    if skill == "fail" or _missed(checks) or (len(failed) >= ENOUGH_FAILED and more_than_order):
         return "fail"
     if all(status == "unmeasured" for status in (skill, *others)):
         return "unmeasured"
     doubtful = "fail" in others or others.count("weak") >= ENOUGH_FAILED or skill != "pass"
     return "weak" if doubtful else "pass"
+
+
+def _missed(checks: tuple[JudgedCheck, ...]) -> bool:
+    """Whether another kind of model saves far more of the loss, even at the lower end of its interval."""
+    by_name = {judged.check.name: judged for judged in checks}
+    rival, skill = by_name.get(RIVAL), by_name.get(SKILL)
+    if rival is None or rival.status != "fail":
+        return False
+    return _own(rival.reading, skill.reading if skill else None) < MISSED * rival.reading.low
 
 
 def _text(checks: tuple[JudgedCheck, ...], status: TrustStatus) -> str:
@@ -316,6 +338,11 @@ def _text(checks: tuple[JudgedCheck, ...], status: TrustStatus) -> str:
         return (
             "Do not trust this explanation: on these rows the model is not shown to predict better than a constant, so "
             f"what it uses says nothing about your data. {told}"
+        )
+    if _missed(checks):
+        return (
+            "Do not trust this explanation: another kind of model saves more than twice as much of the loss, so what "
+            f"this one uses says little about your data. {told}"
         )
     if status == "fail":
         return f"Do not trust this explanation: it does not pass its own checks. {told}"

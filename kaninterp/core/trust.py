@@ -24,6 +24,8 @@ class TrustReading:
         Its 95 % interval; NaN where there is none.
     chance : float
         What an explanation without any knowledge would reach; NaN where that is not a number.
+    own : float
+        Where another model was measured, what the explained one reaches on the same rows; NaN elsewhere.
     effort : str
         What it rests on, in words ("2,000 rows, 20 random orders"): the budget as it was spent.
     remark : str
@@ -41,6 +43,7 @@ class TrustReading:
     low: float = math.nan
     high: float = math.nan
     chance: float = math.nan
+    own: float = math.nan
     effort: str = ""
     remark: str = ""
 

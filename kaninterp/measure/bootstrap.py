@@ -83,7 +83,7 @@ def quotients(above: Array, below: Array) -> Array:
     array([0.5, 2. , nan, nan])
     """
     there = below > NOTHING * np.abs(below).max()
-    return np.divide(above, below, out=np.full(np.shape(below), np.nan), where=there)
+    return np.asarray(np.divide(above, below, out=np.full(np.shape(below), np.nan), where=there), dtype=np.float64)
 
 
 def block_of(batch: Batch, batches: Batches) -> int:

@@ -86,7 +86,7 @@ def deletion_readings(
     """
     cells = cells_of(held, reads)
     if len(cells) < LEAST_CELLS:
-        why = f"the model reads {int(reads.sum())} of {len(reads)} columns, which is too little to put in order"
+        why = f"{int(reads.sum())} of {len(reads)} columns move the loss, which is too little to put in order"
         return tuple(_unmeasured(check, why) for check in CHECKS)  # type: ignore[return-value]
     curves = _Curves(model, held, cells, loss=loss, order=torch.from_numpy(derangement(held.n, rng)))
     own = _descending(weights_of(cells, magnitude))

@@ -67,7 +67,7 @@ def infidelity_reading(
     Yeh et al. (2019), On the (in)fidelity and sensitivity of explanations, arXiv 1901.09392; `captum.metrics`.
     """
     if not reads.any():
-        return _unmeasured("infidelity", "the model reads no column")
+        return _unmeasured("infidelity", "no column moves the loss")
     explainer = Explainer(model, held)
     found, seed = [], int(rng.integers(2**32))
     for output in range(_outputs(explainer)):

@@ -66,7 +66,7 @@ def randomised_reading(
     """
     places = _places(held, reads)
     if int(places.sum()) < LEAST_PLACES:
-        return _unmeasured("the model reads too few columns and lags to rank them")
+        return _unmeasured("too few columns and lags move the loss to rank them")
     own = _map(model, held)[places]
     if not own.any():
         return _unmeasured("no input moves the output, so there is no explanation to compare")

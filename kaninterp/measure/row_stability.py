@@ -51,7 +51,7 @@ def stability_readings(
     (True, True)
     """
     if reads.sum() < 2:
-        why = f"the model reads {int(reads.sum())} of {len(reads)} columns, so there is no ranking"
+        why = f"{int(reads.sum())} of {len(reads)} columns move the loss, so there is no ranking"
         return _unmeasured("bootstrap", why), _unmeasured("bootstrap-kept", why)
     means = BlockBootstrap(len(rises), block, rng).means(rises)
     error = means.std(0)

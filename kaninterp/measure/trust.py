@@ -18,7 +18,7 @@ from tqdm import tqdm
 from kaninterp.core import InputAblation, InputAttribution
 from kaninterp.core.errors import DataError, InputError, ModelError, ShapeError
 from kaninterp.core.evidence import SAMPLED
-from kaninterp.core.frozen import Array
+from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.trust import TrustReading
 from kaninterp.data import Batches, check_seed, preserved_rng
 from kaninterp.measure.ablation import ablated
@@ -191,6 +191,11 @@ class _Judged:
     rises: Array
 
     @property
+    def reads(self) -> BoolArray:
+        """Columns that are read and cost something on some row: a constant one would share the last place for ever."""
+        return np.asarray(self.ablation.reads & (self.rises != 0).any(0))
+
+    @property
     def sampled(self) -> bool:
         """Whether the attribution was measured without gradients."""
         return self.attribution is not None and self.attribution.method == SAMPLED
@@ -217,14 +222,14 @@ class _Asked:
             return _unmeasured("deletion", NO_ATTRIBUTION), _unmeasured("insertion", NO_ATTRIBUTION)
         return deletion_readings(
             self.model, self._rows(self.budget.curve_rows), magnitude=_magnitude(judged.attribution),
-            reads=judged.ablation.reads, loss=self.loss, orders=self.budget.orders, rng=self._rng(1), progress=progress,
+            reads=judged.reads, loss=self.loss, orders=self.budget.orders, rng=self._rng(1), progress=progress,
         )  # fmt: skip
 
     def randomised(self, judged: _Judged) -> tuple[TrustReading, ...]:
         if judged.sampled:
             return (_unmeasured("randomised", NO_GRADIENT),)
         held = self._rows(self.budget.map_rows)
-        reads, draws = judged.ablation.reads, self.budget.draws
+        reads, draws = judged.reads, self.budget.draws
         return (randomised_reading(self.model, held, reads=reads, draws=draws, rng=self._rng(2)),)
 
     def captum(self, judged: _Judged) -> tuple[TrustReading, ...]:
@@ -233,14 +238,13 @@ class _Asked:
         budget, held = self.budget, self._rows(self.budget.explained)
         return (
             infidelity_reading(
-                self.model, held, reads=judged.ablation.reads, steps=budget.steps, samples=budget.sets, rng=self._rng(3)
+                self.model, held, reads=judged.reads, steps=budget.steps, samples=budget.sets, rng=self._rng(3)
             ),
             sensitivity_reading(self.model, held, samples=budget.moves, rng=self._rng(4)),
         )
 
     def stability(self, judged: _Judged) -> tuple[TrustReading, ...]:
-        ablation = judged.ablation
-        return stability_readings(judged.rises, ablation.reads, ablation.block, rng=self._rng(5))
+        return stability_readings(judged.rises, judged.reads, judged.ablation.block, rng=self._rng(5))
 
     def _rows(self, limit: int) -> Rows:
         return held_rows(self.batches, limit)

@@ -25,7 +25,7 @@ from kaninterp.measure.losses import Loss, row_losses
 from kaninterp.measure.rows import Rows
 from kaninterp.measure.tracing import PROGRESS_DELAY
 from kaninterp.measure.two_parts import TwoParts, two_parts
-from kaninterp.nn import KANHead, KANLayer
+from kaninterp.nn import KANHead, KANLayer, resolve_loss
 from kaninterp.pruning.finetune import zeros_held
 from kaninterp.training import fit
 
@@ -90,7 +90,7 @@ def refits(
     Raises
     ------
     ModelError
-        The KAN is no `KANHead`, or the model does something with its output.
+        The KAN is no `KANHead`, the model does something with its output, or the loss has no gradient.
     DataError
         No target, or too few rows.
     InputError
@@ -122,6 +122,7 @@ def refits(
         before = _seen(model, view, parts.learn.batch)
         after = _seen(model, view, parts.judge.batch)
         _check_last(head, after)
+        _check_gradient(parts.learn.batch, before, loss)
     seeds = tuple(seed + number for number in range(1, runs + 1))
     bar = tqdm(seeds, desc="refits", delay=PROGRESS_DELAY, leave=False, disable=not progress)
     options: dict[str, Any] = {"loss": loss, "epochs": epochs}
@@ -169,6 +170,16 @@ def _check_last(head: KANHead, seen: _Seen) -> None:
     room = SAME * float(answer.abs().max()) if answer.numel() else 0.0
     if not same or not torch.allclose(own.reshape(answer.shape), answer, rtol=SAME, atol=room):
         raise ModelError("the model does something with the KAN's output, so the head alone cannot be trained anew")
+
+
+def _check_gradient(batch: Batch, seen: _Seen, loss: Loss) -> None:
+    """Nothing is trained by a loss that only counts."""
+    assert batch.target is not None  # noqa: S101 - `two_parts` has looked; for the type checker
+    output = seen.output.detach().clone()
+    with torch.enable_grad():
+        value = resolve_loss(loss)(output.requires_grad_(), batch.target)
+    if not value.requires_grad:
+        raise ModelError("the loss has no gradient, so no head can be trained anew by it")
 
 
 def _trained(head: KANHead, features: Tensor, rows: Rows, *, loss: Loss, epochs: int, seed: int) -> KANHead:

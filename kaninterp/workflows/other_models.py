@@ -141,6 +141,7 @@ def _boosted(
         low=skill.low,
         high=skill.high,
         chance=0.0,
+        own=own.value,
         effort=f"{spent}; on these rows the explained model saves {own.value:.2f} ({own.low:.2f} to {own.high:.2f})",
     )
     if skill.low <= 0:

@@ -69,6 +69,28 @@ def test_orders_and_choices_of_columns_alone_fail_nothing():
     assert judge({**found, "seeds-sizes": reading("seeds-sizes", BAD["seeds-sizes"])}.values()).status == "fail"
 
 
+def test_a_model_that_missed_most_of_the_data_fails_alone():
+    def against(own, rival, low):
+        found = [reading("skill", own), reading("black-box-loss", rival, low=low, high=1.0)]
+        return judge([*found, *(reading(n, GOOD[n]) for n in GOOD if n not in ("skill", "black-box-loss"))])
+
+    missed = against(0.2, 0.8, 0.7)
+    assert missed.status == "fail"
+    assert "twice as much" in missed.text
+    assert against(0.2, 0.8, 0.3).status == "weak"  # not sure
+    assert against(0.45, 0.8, 0.75).status == "weak"  # more than half
+    assert against(0.12, 0.3, 0.28).status == "pass"  # no three tenths ahead: hardly anything can be known
+
+
+def test_models_are_compared_on_the_same_rows():
+    def rival(own):
+        trust = judge([reading("black-box-loss", 0.8, low=0.7, high=0.9, own=own), reading("skill", 0.2)])
+        return trust.status, trust.checks[-1].status
+
+    assert rival(0.78) == ("pass", "pass")
+    assert rival(0.2) == ("fail", "fail")
+
+
 def test_without_a_target_nothing_is_better_than_weak():
     found = [reading(name, GOOD[name]) for name in ("deletion", "insertion", "bootstrap")]
     trust = judge([*found, reading("skill", math.nan)])

@@ -174,6 +174,15 @@ def test_quotients_of_means_near_zero_are_left_out_without_a_warning():
     assert np.array_equal(found, [np.nan, np.nan, 0.5], equal_nan=True)
 
 
+def test_constant_columns_are_no_part_of_a_ranking(learnt):
+    _, x, y, seed = learnt
+    lonely = x.clone()
+    lonely[:, 1:] = 0.3
+    found = measured(fitted(lonely, y, seed), (lonely, y))
+    for check in ("deletion", "randomised", "bootstrap", "bootstrap-kept"):  # one column varies: nothing to rank
+        assert not found[check].measured, check
+
+
 def test_what_cannot_be_measured_says_why():
     x = torch.randn(30, 1, generator=torch.Generator().manual_seed(0))
     head = ki.KANHead(1, 1, generator=torch.Generator().manual_seed(0))

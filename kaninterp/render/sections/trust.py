@@ -16,7 +16,8 @@ __all__ = ["trust_section"]
 NOT_MEASURED = "Not measured: nothing on this page says whether the explanation holds. Ask for trust=True."
 TONES = {"fail": "problem", "weak": "warning", "unmeasured": "note", "pass": ""}
 HOW = (
-    "The explanation as a whole fails when the model predicts no better than a constant, or when "
+    "The explanation as a whole fails when the model predicts no better than a constant, or less than half as well as "
+    "another kind of model that saves far more of the loss, or when "
     f"{ENOUGH_FAILED} other checks fail, one of which has to be more than an order or a choice of columns, since "
     "columns that stand in for each other upset those alone. It is weak when a check fails, when "
     f"{ENOUGH_FAILED} are weak, or when it is not known whether the model predicts anything. Most checks hold the "
