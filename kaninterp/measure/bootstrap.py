@@ -8,7 +8,7 @@ from kaninterp.core import Estimate
 from kaninterp.core.frozen import Array
 from kaninterp.data import Batch, Batches
 
-__all__ = ["DRAWS", "BlockBootstrap", "block_length", "block_of", "quotients"]
+__all__ = ["DRAWS", "BlockBootstrap", "block_length", "block_of", "memory", "quotients"]
 
 DRAWS = 9999
 """Bootstrap draws: enough for a p-value of 1e-4, which Holm's correction over 100 columns at .01 needs."""
@@ -84,6 +84,27 @@ def quotients(above: Array, below: Array) -> Array:
     """
     there = below > NOTHING * np.abs(below).max()
     return np.asarray(np.divide(above, below, out=np.full(np.shape(below), np.nan), where=there), dtype=np.float64)
+
+
+def memory(values: Array) -> int:
+    """Rows after which a series no longer resembles itself: the first lag with a correlation within chance, 2/sqrt(n).
+
+    At most a fifth of the rows. Politis and White (2004) take twice this lag as the length of a block.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> memory(rng.normal(size=400)), memory(np.cumsum(rng.normal(size=400))) > 20, memory(np.ones(400))
+    (1, True, 1)
+    """
+    n, centred = len(values), values - values.mean()
+    longest = max(1, n // 5)
+    power = np.abs(np.fft.rfft(centred, 2 * n)) ** 2
+    overlap = np.fft.irfft(power, 2 * n)[: longest + 1]
+    if not overlap[0] > 0:
+        return 1
+    quiet = np.flatnonzero(overlap[1:] / overlap[0] < 2 / n**0.5)
+    return int(quiet[0]) + 1 if len(quiet) else longest
 
 
 def block_of(batch: Batch, batches: Batches) -> int:

@@ -13,7 +13,7 @@ from kaninterp.core.errors import KanInterpError
 from kaninterp.core.frozen import Array
 from kaninterp.core.trust import TrustReading
 from kaninterp.data import Batch
-from kaninterp.measure.bootstrap import LEVEL, BlockBootstrap, quotients
+from kaninterp.measure.bootstrap import LEVEL, BlockBootstrap, memory, quotients
 from kaninterp.measure.host import outputs
 from kaninterp.measure.losses import Loss, row_losses
 from kaninterp.nn import resolve_loss
@@ -41,7 +41,7 @@ def skill_reading(model: nn.Module, batch: Batch, block: int, *, loss: Loss, rng
     batch : Batch
         The rows.
     block : int
-        Rows to keep together in the bootstrap.
+        Rows to keep together in the bootstrap; more, where what the model saves depends on its neighbours for longer.
     loss : str, callable or None
         As for `kaninterp.nn.resolve_loss`.
     rng : numpy.random.Generator
@@ -81,7 +81,8 @@ def skill_reading(model: nn.Module, batch: Batch, block: int, *, loss: Loss, rng
     own, other = losses(output), losses(constant.expand_as(output))
     if not other.mean() > 0:
         return _unmeasured(f"the loss {name!r} of the best constant is {other.mean():.3g}: there is nothing to save")
-    drawn = BlockBootstrap(len(own), block, rng).means(np.stack([own, other], axis=1))
+    kept = max(block, _kept_together(other - own))
+    drawn = BlockBootstrap(len(own), kept, rng).means(np.stack([own, other], axis=1))
     low, high = saved_share(drawn)
     return TrustReading(
         check="skill",
@@ -91,6 +92,12 @@ def skill_reading(model: nn.Module, batch: Batch, block: int, *, loss: Loss, rng
         chance=0.0,
         effort=f"{len(own):,} rows, {name}",
     )
+
+
+def _kept_together(saved: Array) -> int:
+    """Rows in which what is saved resembles itself, twice: on slow series a model is right, or lucky, for long."""
+    found = memory(saved)
+    return 2 * found if found > 1 else 1
 
 
 def saved_share(drawn: Array) -> tuple[float, float]:

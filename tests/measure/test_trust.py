@@ -169,6 +169,22 @@ def test_draws_that_miss_the_rows_that_matter_leave_nothing_to_save():
     assert found.high < 1e3
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_luck_that_lasts_is_not_taken_for_skill(seed):
+    rng = np.random.default_rng(seed)
+    slow = np.cumsum(rng.normal(size=(600, 2)), axis=0)
+    slow = (slow - slow.mean(0)) / slow.std(0)
+
+    def width(rows):
+        x, y = (torch.from_numpy(rows[:, [k]]) for k in (0, 1))
+        with torch.no_grad():
+            batch = Batch(inputs=(x,), keys=None, target=y)
+            found = skill_reading(nn.Identity(), batch, 9, loss=None, rng=np.random.default_rng(0))
+        return found.high - found.low
+
+    assert width(slow) > 4 * width(slow[rng.permutation(600)])
+
+
 def test_quotients_of_means_near_zero_are_left_out_without_a_warning():
     found = quotients(np.array([1e3, 1e3, 1.0]), np.array([-1.0, 1e-310, 2.0]))
     assert np.array_equal(found, [np.nan, np.nan, 0.5], equal_nan=True)
