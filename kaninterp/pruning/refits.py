@@ -41,6 +41,10 @@ STEPS = 8
 were no better on later rows and took five times as long."""
 REPEATS = 2
 """Shuffles averaged per column, as in `ablate`."""
+MOST_SHUFFLES = 200
+"""Shuffles of all columns together; with more columns than half of that, one each, as for another kind of model."""
+MOST_WORK = 1e10
+"""Edges times rows times shuffles times heads: about a minute; a head of more edges and columns takes an hour."""
 SAME = 1e-4
 """How far the head's outputs may be from the model's, against the largest: more is no rounding, the model goes on."""
 
@@ -90,7 +94,8 @@ def refits(
     Raises
     ------
     ModelError
-        The KAN is no `KANHead`, the model does something with its output, or the loss has no gradient.
+        The KAN is no `KANHead`, the model does something with its output, the loss has no gradient, or the head has
+        too many edges for so many columns to be shuffled one by one (`MOST_WORK`).
     DataError
         No target, or too few rows.
     InputError
@@ -118,6 +123,7 @@ def refits(
         parts = data
     else:
         parts = two_parts(model, data, reference=reference, target=target, feature_names=feature_names)
+    _check_work(head, parts.judge, runs)
     with untouched(model):
         before = _seen(model, view, parts.learn.batch)
         after = _seen(model, view, parts.judge.batch)
@@ -154,6 +160,20 @@ def _seen(model: nn.Module, view: ModelView, batch: Batch) -> _Seen:
             "row once can be trained anew on its own"
         )
     return _Seen(features=features, output=output)
+
+
+def _repeats(rows: Rows) -> int:
+    return REPEATS if REPEATS * len(rows.columns.names) <= MOST_SHUFFLES else 1
+
+
+def _check_work(head: KANHead, rows: Rows, runs: int) -> None:
+    edges = sum(layer.in_features * layer.out_features for layer in head.kan_layers)
+    columns = len(rows.columns.names)
+    if float(edges) * columns * _repeats(rows) * rows.n * (runs + 2) > MOST_WORK:
+        raise ModelError(
+            f"{edges:,} edges and {columns:,} columns are too many to shuffle one by one in {runs} more heads; give "
+            "fewer rows or runs, or train whole models with survival_over_seeds"
+        )
 
 
 def _check_last(head: KANHead, seen: _Seen) -> None:
@@ -208,8 +228,8 @@ def _redrawn(layer: KANLayer, generator: torch.Generator) -> None:
 def _ablations(
     model: nn.Module, view: ModelView, heads: list[KANHead], rows: Rows, intact: _Seen, *, loss: Loss, seed: int
 ) -> tuple[InputAblation, ...]:
-    rng = np.random.default_rng(seed)
-    orders = [torch.from_numpy(derangement(rows.n, rng)) for _ in range(REPEATS)]
+    rng, repeats = np.random.default_rng(seed), _repeats(rows)
+    orders = [torch.from_numpy(derangement(rows.n, rng)) for _ in range(repeats)]
     losses, name = row_losses(loss, rows.batch.target, intact.output)
     shape = intact.output.shape
     with untouched(model), torch.no_grad():
@@ -223,7 +243,7 @@ def _ablations(
                 reads[column] = True
                 for number, head in enumerate(heads):
                     rise = losses(head(features).reshape(shape)) - base[:, number]
-                    change[:, number, column] += rise / REPEATS
+                    change[:, number, column] += rise / repeats
     boot = BlockBootstrap(rows.n, rows.block, rng)
     runs = range(len(heads))
     return tuple(_ablation(boot, rows, base[:, run], change[:, run], reads=reads, name=name) for run in runs)
@@ -238,7 +258,7 @@ def _ablation(
         loss=name,
         rows=rows.n,
         block=boot.block,
-        repeats=REPEATS,
+        repeats=_repeats(rows),
         base=boot.estimate(base),
         change=change.mean(0),
         low=low,

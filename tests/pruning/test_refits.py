@@ -104,3 +104,17 @@ def test_the_noun_refuses_what_does_not_belong_together():
     found = refits(head(()), (X, Y), runs=1, epochs=1, progress=False)
     with pytest.raises(InputError, match="expected one more"):
         Refits(seeds=(1, 2), trained=9, epochs=1, whole=True, ablations=found.ablations)
+
+
+def test_what_would_take_an_hour_is_refused_at_once():
+    wide = ki.KANHead(784, 10, (64,), generator=torch.Generator().manual_seed(0))
+    rows = torch.rand(400, 784, generator=torch.Generator().manual_seed(1))
+    with pytest.raises(ModelError, match="784 columns are too many"):
+        refits(wide, (rows, torch.arange(400) % 10), progress=False)
+
+
+def test_many_columns_are_shuffled_once_each():
+    rows = torch.rand(200, 120, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    many = ki.KANHead(120, 1, domain=(-1, 1), generator=torch.Generator().manual_seed(0))
+    found = refits(many, (rows, rows[:, 0]), runs=1, epochs=2, progress=False)
+    assert {ablation.repeats for ablation in found.ablations} == {1}
