@@ -72,9 +72,9 @@ def black_box(
 
     Notes
     -----
-    Histogram gradient boosting (Ke et al. 2017) of up to 200 trees; how many is chosen on the last fifth of its
-    training rows. Windows are flattened to cells: up to 16 recent lags one by one, earlier ones as means over spans
-    that double. A column is shuffled with all its lags together (Breiman 2001).
+    Histogram gradient boosting (Ke et al. 2017) of up to 200 rounds, fewer where columns and classes are many; how many
+    is chosen on the last fifth of its training rows. Windows are flattened to cells: up to 16 recent lags one by one,
+    earlier ones as means over spans that double. A column is shuffled with all its lags together (Breiman 2001).
 
     Examples
     --------

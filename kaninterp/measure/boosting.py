@@ -16,7 +16,11 @@ from kaninterp.measure.losses import Loss
 __all__ = ["Boosting", "Task"]
 
 ROUNDS = 200
-"""Trees per output at most; how many are used is chosen."""
+"""Trees per output at most, fewer where cells and classes are many; how many are used is chosen."""
+LEAST_ROUNDS = 30
+"""Of so many, at a rate of 0.1, the mean is learnt to a twentieth: fewer are no model."""
+MOST_SCANS = 400_000
+"""Trees times cells: 784 columns and ten classes take over a minute with 200 rounds, which is more than the rest."""
 RATE = 0.1
 LEAVES = 15
 """Leaves of a tree: enough for products of three columns; with 31, trees of 2,000 rows mostly fit noise."""
@@ -149,11 +153,18 @@ def _fitted(task: Task, x: Array, y: Array, *, gap: int, seed: int) -> Any:
         return float(y[0])
     cut = round(len(x) * (1 - CHOSEN_ON))
     early, late = slice(0, max(cut - gap, 1)), slice(cut, len(x))
-    rounds = ROUNDS
+    most = rounds = _most_rounds(task, x, y)
     if np.ptp(y[early]) and (task.kind == "numbers" or set(y[late]) <= set(y[early])):
-        trial = _model(task, ROUNDS, early.stop, seed).fit(x[early], y[early])
+        trial = _model(task, most, early.stop, seed).fit(x[early], y[early])
         rounds = 1 + int(np.argmin(_late_losses(task, trial, x[late], y[late])))
     return _model(task, rounds, len(x), seed).fit(x, y)
+
+
+def _most_rounds(task: Task, x: Array, y: Array) -> int:
+    """`ROUNDS`, or fewer where each is dear: a round is a tree per class."""
+    classes = len(np.unique(y)) if task.kind == "classes" else 1
+    trees = classes if classes > 2 else 1
+    return int(np.clip(MOST_SCANS // (trees * max(1, x.shape[1])), LEAST_ROUNDS, ROUNDS))
 
 
 def _late_losses(task: Task, model: Any, x: Array, y: Array) -> list[float]:

@@ -16,6 +16,7 @@ from kaninterp.core import DataError, ModelError, NamesError
 from kaninterp.core.black_box import BlackBox
 from kaninterp.data import as_batches
 from kaninterp.measure.black_box import black_box
+from kaninterp.measure.boosting import Task, _most_rounds
 from kaninterp.measure.rows import held_rows
 from kaninterp.measure.table_cells import EXACT, MOST, Cells, _spans
 from kaninterp.measure.two_parts import two_parts
@@ -129,3 +130,11 @@ def test_it_can_be_saved(tmp_path):
     again = BlackBox.load(tmp_path / "box.npz")
     assert again.skill == found.skill
     np.testing.assert_array_equal(again.change, found.change)
+
+
+@pytest.mark.parametrize(("kind", "values", "cells", "rounds"), [
+    ("numbers", 50, 512, 200), ("classes", 3, 30, 200), ("classes", 10, 784, 51), ("classes", 50, 784, 30),
+])  # fmt: skip
+def test_rounds_are_fewer_where_each_is_dear(kind, values, cells, rounds):
+    task = Task(kind=kind, shape=(values,), absolute=False)
+    assert _most_rounds(task, np.zeros((2, cells)), np.arange(values)) == rounds
