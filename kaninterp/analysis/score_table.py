@@ -54,6 +54,8 @@ def score_table(
     ------
     InputError
         Another level.
+    PlanError
+        The probe is of another head, or of other weights.
 
     Examples
     --------

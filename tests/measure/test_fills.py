@@ -157,3 +157,14 @@ def test_columns_taken_together_are_fitted_by_those_that_stay_whatever_the_lengt
 def test_counts_that_measure_nothing_are_refused(options):
     with pytest.raises((InputError, InputTypeError), match="expected a"):
         ablate(Weighted([1.0]), normal(20, 1), progress=False, **options)
+
+
+def test_fits_explain_little_of_noise():
+    """A fit explains cells / rows of noise by chance, a tenth at most."""
+    explained = []
+    for seed in range(5):
+        x = normal(300, 12, 5, seed=seed)
+        fill = Fill.of(held_rows(as_batches(x), 300), "conditional", 1, np.random.default_rng(0))
+        residual = fill.without([1], fill.orders[0]).inputs[0][..., 1] - x[fill.orders[0]][..., 1]
+        explained.append(float(residual.var(0).mean() / x[..., 1].var(0).mean()) / 2)  # two fits differ
+    assert 0.05 < np.mean(explained) < 0.11
