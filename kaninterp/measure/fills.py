@@ -33,7 +33,7 @@ BY_CHANCE = ("permuted", "conditional")
 """Fills that draw from the column's own law: they need an order of the rows, and several say more than one."""
 
 ROWS_PER_CELL = 10
-"""Rows that a linear fit has for each cell it explains a column by, at least: of noise it then explains a tenth at most,
+"""Rows that a linear fit has for each cell it explains a column by, at least: of noise it explains a tenth at most,
 which is what the price of a column is too low by."""
 
 CUT = 1e-10
