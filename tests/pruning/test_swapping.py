@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,12 +15,13 @@ from kaninterp.analysis import analyze
 from kaninterp.analysis.swaps import swap_words, with_swaps
 from kaninterp.core import Estimate, ShapeError
 from kaninterp.core.frozen import same
-from kaninterp.data import Batch
+from kaninterp.data import Batch, as_batches
 from kaninterp.measure import BlockBootstrap, ablate, trace
 from kaninterp.measure.association import smooth_r2
 from kaninterp.measure.host import Columns
+from kaninterp.measure.rows import held_rows
 from kaninterp.pruning import swaps
-from kaninterp.pruning.swapping import won_back
+from kaninterp.pruning.swapping import _bench, won_back
 from kaninterp.pruning.teaching import Lesson, taught
 from tests.benchmarks.problems import copies
 
@@ -271,3 +273,18 @@ def test_a_taught_column_does_what_its_teacher_did(name):
     without[..., 1] = means[1]
     torch.testing.assert_close(run(without), before, rtol=0, atol=1e-3 if name == "kan" else 1e-12)
     assert float((run(without) - run(x)).abs().max()) > 1e-2
+
+
+def test_columns_of_a_shorter_input_are_held_at_their_own_means():
+    """Six steps beside four: stretching the four to six would count some of them twice."""
+
+    class Two(nn.Module):
+        def forward(self, long, short):
+            return long[:, -1] + short.sum(1)
+
+    long, short = (torch.randn(100, steps, 1, generator=torch.Generator().manual_seed(steps)) for steps in (6, 4))
+    short[:, 0] += 10
+    held = held_rows(as_batches(((long, short), long[:, -1])), 100)
+    bench = _bench(Two(), held, SimpleNamespace(verdicts=()), loss=None, epochs=1, seed=0)
+    expected = [float(x.mean()) for x in bench.train.inputs]
+    assert [bench.means[i].intercept for i in range(2)] == pytest.approx(expected, abs=1e-5)
