@@ -11,8 +11,7 @@ import numpy as np
 from kaninterp.core.errors import InputError, ShapeError
 from kaninterp.core.evidence import CORRELATED, Z95
 from kaninterp.core.frozen import Array
-
-from .rank import spearman
+from kaninterp.core.rank import spearman
 
 __all__ = ["HOW", "Agreement", "Rises", "agree", "agree_all", "correlated_groups", "group_rises"]
 

@@ -9,10 +9,10 @@ import numpy as np
 from kaninterp.core.findings import Finding, Severity
 from kaninterp.core.frozen import Array
 from kaninterp.core.mask import EdgeMask
+from kaninterp.core.rank import spearman
 
 from .attribution import live_std
 from .bundle import Analysis
-from .rank import spearman
 from .scores import edge_scores
 from .wording import counted, listed, number, percent
 

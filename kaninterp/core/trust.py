@@ -54,6 +54,17 @@ class TrustReading:
                 f"{self.remark!r}"
             )
 
+    @classmethod
+    def unmeasured(cls, check: str, why: object) -> TrustReading:
+        """The reading of a check that could not be done, and why.
+
+        Examples
+        --------
+        >>> TrustReading.unmeasured("skill", "no target was given").measured
+        False
+        """
+        return cls(check=check, value=math.nan, remark=str(why))
+
     @property
     def measured(self) -> bool:
         """Whether there is a number."""

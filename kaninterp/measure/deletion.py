@@ -87,7 +87,7 @@ def deletion_readings(
     cells = cells_of(held, reads)
     if len(cells) < LEAST_CELLS:
         why = f"{int(reads.sum())} of {len(reads)} columns move the loss, which is too little to put in order"
-        return tuple(_unmeasured(check, why) for check in CHECKS)  # type: ignore[return-value]
+        return tuple(TrustReading.unmeasured(check, why) for check in CHECKS)  # type: ignore[return-value]
     curves = _Curves(model, held, cells, loss=loss, order=torch.from_numpy(derangement(held.n, rng)))
     own = _descending(weights_of(cells, magnitude))
     alone = _descending(curves.alone().mean(0))
@@ -168,7 +168,9 @@ def _reading(check: str, areas: _Areas, boot: BlockBootstrap, effort: str) -> Tr
     drawn = boot.means(np.stack([gain, most], axis=1))
     tail = (1 - LEVEL) / 2
     if not (most.mean() > MARGIN * spread and np.quantile(drawn[:, 1], tail) > 0):
-        return _unmeasured(check, "no order does better than a random one: all parts of the input count alike")
+        return TrustReading.unmeasured(
+            check, "no order does better than a random one: all parts of the input count alike"
+        )
     low, high = np.nanquantile(quotients(drawn[:, 0], drawn[:, 1]), [tail, 1 - tail])
     beaten = int((areas.random.mean(0) < areas.own.mean()).sum())
     return TrustReading(
@@ -179,7 +181,3 @@ def _reading(check: str, areas: _Areas, boot: BlockBootstrap, effort: str) -> Tr
         chance=0.0,
         effort=f"{effort}, better than {beaten} of them",
     )
-
-
-def _unmeasured(check: str, why: str) -> TrustReading:
-    return TrustReading(check=check, value=float("nan"), remark=why)

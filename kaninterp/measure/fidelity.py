@@ -67,7 +67,7 @@ def infidelity_reading(
     Yeh et al. (2019), On the (in)fidelity and sensitivity of explanations, arXiv 1901.09392; `captum.metrics`.
     """
     if not reads.any():
-        return _unmeasured("infidelity", "no column moves the loss")
+        return TrustReading.unmeasured("infidelity", "no column moves the loss")
     explainer = Explainer(model, held)
     found, seed = [], int(rng.integers(2**32))
     for output in range(_outputs(explainer)):
@@ -79,7 +79,7 @@ def infidelity_reading(
         if errors[1].mean() > 0:
             found.append(np.stack(errors, axis=1))
     if not found:
-        return _unmeasured("infidelity", "no input moves the output, so there is nothing to foretell")
+        return TrustReading.unmeasured("infidelity", "no input moves the output, so there is nothing to foretell")
     worst = max(found, key=lambda pair: pair[:, 0].mean() / pair[:, 1].mean())
     drawn = BlockBootstrap(held.n, held.block, rng).means(worst)
     low, high = np.nanquantile(quotients(drawn[:, 0], drawn[:, 1]), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
@@ -131,7 +131,7 @@ def sensitivity_reading(model: nn.Module, held: Rows, *, samples: int, rng: np.r
         )
         found.append(float(worst.double().median()))
     if not found:
-        return _unmeasured("sensitivity", "no input moves the output, so there is no explanation to move")
+        return TrustReading.unmeasured("sensitivity", "no input moves the output, so there is no explanation to move")
     return TrustReading(
         check="sensitivity",
         value=max(found),
@@ -200,7 +200,3 @@ def _to_means(explainer: Explainer, held: Rows, reads: BoolArray, rng: np.random
         return tuple(pick.to(x) for pick, x in zip(picked, given, strict=True)), tuple(gone)
 
     return perturb
-
-
-def _unmeasured(check: str, why: str) -> TrustReading:
-    return TrustReading(check=check, value=float("nan"), remark=why)

@@ -66,19 +66,21 @@ def randomised_reading(
     """
     places = _places(held, reads)
     if int(places.sum()) < LEAST_PLACES:
-        return _unmeasured("too few columns and lags move the loss to rank them")
+        return TrustReading.unmeasured("randomised", "too few columns and lags move the loss to rank them")
     own = _map(model, held)[places]
     if not own.any():
-        return _unmeasured("no input moves the output, so there is no explanation to compare")
+        return TrustReading.unmeasured("randomised", "no input moves the output, so there is no explanation to compare")
     try:
         maps = [_map(_shuffled(model, rng), held)[places] for _ in range(draws)]
     except (RuntimeError, TypeError, AttributeError) as error:
-        return _unmeasured(f"the model cannot be copied ({type(error).__name__})")
+        return TrustReading.unmeasured("randomised", f"the model cannot be copied ({type(error).__name__})")
     live = [each for each in maps if np.isfinite(each).all() and each.any()]
     found = np.array([spearman(own, each) for each in live])
     between = [spearman(a, b) for a, b in combinations(live, 2)]
     if len(live) < 2 or np.isnan(found).any():
-        return _unmeasured("with shuffled parameters the model gives no numbers, or a constant")
+        return TrustReading.unmeasured(
+            "randomised", "with shuffled parameters the model gives no numbers, or a constant"
+        )
     room = 2 * float(found.std(ddof=1)) / len(found) ** 0.5
     return TrustReading(
         check="randomised",
@@ -88,10 +90,6 @@ def randomised_reading(
         chance=float(np.mean(between)),
         effort=f"{held.n:,} rows, {len(live)} shuffled copies, {int(places.sum()):,} columns x lags",
     )
-
-
-def _unmeasured(why: str) -> TrustReading:
-    return TrustReading(check="randomised", value=float("nan"), remark=why)
 
 
 def _places(held: Rows, reads: BoolArray) -> BoolArray:

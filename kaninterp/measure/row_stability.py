@@ -52,7 +52,7 @@ def stability_readings(
     """
     if reads.sum() < 2:
         why = f"{int(reads.sum())} of {len(reads)} columns move the loss, so there is no ranking"
-        return _unmeasured("bootstrap", why), _unmeasured("bootstrap-kept", why)
+        return TrustReading.unmeasured("bootstrap", why), TrustReading.unmeasured("bootstrap-kept", why)
     means = BlockBootstrap(len(rises), block, rng).means(rises)
     error = means.std(0)
     proven = reads & (rises.mean(0) > PROVEN * error)
@@ -62,14 +62,16 @@ def stability_readings(
 
 def _ranking(means: Array, reads: BoolArray, proven: BoolArray, effort: str) -> TrustReading:
     if not proven.any():
-        return _unmeasured("bootstrap", "no column has a rise of the loss beyond chance, so there is no ranking")
+        return TrustReading.unmeasured(
+            "bootstrap", "no column has a rise of the loss beyond chance, so there is no ranking"
+        )
     if proven.sum() == 1 == reads.sum():
-        return _unmeasured("bootstrap", "there is one column")
+        return TrustReading.unmeasured("bootstrap", "there is one column")
     ranked = np.where(proven, np.maximum(means, 0.0), 0.0)[:, reads]
     found = np.array([spearman(ranked[2 * i], ranked[2 * i + 1]) for i in range(PAIRS)])
     found = found[~np.isnan(found)]
     if not len(found):
-        return _unmeasured("bootstrap", "all columns cost the same, so there is no ranking")
+        return TrustReading.unmeasured("bootstrap", "all columns cost the same, so there is no ranking")
     low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return TrustReading(
         check="bootstrap", value=float(found.mean()), low=float(low), high=float(high), chance=0.0, effort=effort
@@ -80,9 +82,5 @@ def _kept(kept: BoolArray, reads: BoolArray, effort: str) -> TrustReading:
     stability = nogueira(kept[: 2 * PAIRS] & reads)
     if np.isnan(stability):
         which = "every column comes out in every" if kept.any() else "no column comes out in any"
-        return _unmeasured("bootstrap-kept", f"{which} sample, so there is no choice to compare")
+        return TrustReading.unmeasured("bootstrap-kept", f"{which} sample, so there is no choice to compare")
     return TrustReading(check="bootstrap-kept", value=stability, chance=0.0, effort=effort)
-
-
-def _unmeasured(check: str, why: str) -> TrustReading:
-    return TrustReading(check=check, value=float("nan"), remark=why)

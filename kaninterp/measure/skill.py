@@ -70,17 +70,23 @@ def skill_reading(model: nn.Module, batch: Batch, block: int, *, loss: Loss, rng
     """
     target = batch.target
     if target is None:
-        return _unmeasured("no target was given, so nothing tells a good prediction from a bad one")
+        return TrustReading.unmeasured(
+            "skill", "no target was given, so nothing tells a good prediction from a bad one"
+        )
     if bool((target == target[:1]).all()):
-        return _unmeasured("the target is the same on all rows, so there is nothing to predict")
+        return TrustReading.unmeasured("skill", "the target is the same on all rows, so there is nothing to predict")
     output = outputs(model, batch)
     losses, name = row_losses(loss, target, output)
     constant = best_constant(loss, name, output, target)
     if constant is None:
-        return _unmeasured(f"no best constant was found for the loss {name!r}, because it has no gradient there")
+        return TrustReading.unmeasured(
+            "skill", f"no best constant was found for the loss {name!r}, because it has no gradient there"
+        )
     own, other = losses(output), losses(constant.expand_as(output))
     if not other.mean() > 0:
-        return _unmeasured(f"the loss {name!r} of the best constant is {other.mean():.3g}: there is nothing to save")
+        return TrustReading.unmeasured(
+            "skill", f"the loss {name!r} of the best constant is {other.mean():.3g}: there is nothing to save"
+        )
     kept = max(block, _kept_together(other - own))
     drawn = BlockBootstrap(len(own), kept, rng).means(np.stack([own, other], axis=1))
     low, high = saved_share(drawn)
@@ -113,10 +119,6 @@ def saved_share(drawn: Array) -> tuple[float, float]:
     shares = np.nan_to_num(1 - quotients(drawn[:, 0], drawn[:, 1]), nan=0.0)
     low, high = np.quantile(shares, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
-
-
-def _unmeasured(why: str) -> TrustReading:
-    return TrustReading(check="skill", value=float("nan"), remark=why)
 
 
 def best_constant(loss: Loss, name: str, output: Tensor, target: Tensor) -> Tensor | None:

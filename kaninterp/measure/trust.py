@@ -162,7 +162,10 @@ def trust_readings(
     asked = _Asked(model=model, batches=batches, loss=loss, budget=budget or TrustBudget(), seed=seed)
     if not Columns.readable(batches.first):
         with untouched(model):
-            return (*_guarded(("skill",), asked.skill), *(_unmeasured(check, NO_COLUMNS) for check in CHECKS[1:]))
+            return (
+                *_guarded(("skill",), asked.skill),
+                *(TrustReading.unmeasured(check, NO_COLUMNS) for check in CHECKS[1:]),
+            )
     _check_columns(Columns.of(batches.first, batches.names_per_input).names, ablation, attribution, rises)
     if ablation is None or rises is None:
         found = ablated(model, batches, loss=loss, path=path, seed=seed, progress=progress)
@@ -219,7 +222,9 @@ class _Asked:
 
     def curves(self, judged: _Judged, progress: bool) -> tuple[TrustReading, ...]:
         if judged.attribution is None:
-            return _unmeasured("deletion", NO_ATTRIBUTION), _unmeasured("insertion", NO_ATTRIBUTION)
+            return TrustReading.unmeasured("deletion", NO_ATTRIBUTION), TrustReading.unmeasured(
+                "insertion", NO_ATTRIBUTION
+            )
         return deletion_readings(
             self.model, self._rows(self.budget.curve_rows), magnitude=_magnitude(judged.attribution),
             reads=judged.reads, loss=self.loss, orders=self.budget.orders, rng=self._rng(1), progress=progress,
@@ -227,14 +232,16 @@ class _Asked:
 
     def randomised(self, judged: _Judged) -> tuple[TrustReading, ...]:
         if judged.sampled:
-            return (_unmeasured("randomised", NO_GRADIENT),)
+            return (TrustReading.unmeasured("randomised", NO_GRADIENT),)
         held = self._rows(self.budget.map_rows)
         reads, draws = judged.reads, self.budget.draws
         return (randomised_reading(self.model, held, reads=reads, draws=draws, rng=self._rng(2)),)
 
     def captum(self, judged: _Judged) -> tuple[TrustReading, ...]:
         if judged.sampled:
-            return _unmeasured("infidelity", NO_GRADIENT), _unmeasured("sensitivity", NO_GRADIENT)
+            return TrustReading.unmeasured("infidelity", NO_GRADIENT), TrustReading.unmeasured(
+                "sensitivity", NO_GRADIENT
+            )
         budget, held = self.budget, self._rows(self.budget.explained)
         return (
             infidelity_reading(
@@ -258,7 +265,7 @@ def _guarded(names: tuple[str, ...], measure: Callable[[], tuple[TrustReading, .
     try:
         return measure()
     except (DataError, ModelError) as error:
-        return tuple(_unmeasured(name, str(error)) for name in names)
+        return tuple(TrustReading.unmeasured(name, str(error)) for name in names)
 
 
 def _magnitude(attribution: InputAttribution) -> Array:
@@ -268,18 +275,14 @@ def _magnitude(attribution: InputAttribution) -> Array:
 
 def _completeness(attribution: InputAttribution | None) -> TrustReading:
     if attribution is None or not attribution.residual.size:
-        return _unmeasured("completeness", NO_ATTRIBUTION)
+        return TrustReading.unmeasured("completeness", NO_ATTRIBUTION)
     if not attribution.magnitude.any():
-        return _unmeasured("completeness", "no input moves the output, so there is nothing to add up")
+        return TrustReading.unmeasured("completeness", "no input moves the output, so there is nothing to add up")
     return TrustReading(
         check="completeness",
         value=float(attribution.residual.max()),
         effort=f"{attribution.rows:,} rows, {len(attribution.baselines)} baselines",
     )
-
-
-def _unmeasured(check: str, why: str) -> TrustReading:
-    return TrustReading(check=check, value=float("nan"), remark=why)
 
 
 def _check_columns(

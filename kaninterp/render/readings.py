@@ -9,8 +9,8 @@ from itertools import combinations
 import numpy as np
 
 from kaninterp.analysis.bundle import Analysis
-from kaninterp.analysis.rank import spearman
 from kaninterp.core.frozen import Array
+from kaninterp.core.rank import spearman
 from kaninterp.core.shadows import Shadows
 
 from .figure_nouns import Reading

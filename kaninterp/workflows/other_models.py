@@ -16,13 +16,13 @@ from kaninterp.core.black_box import BlackBox
 from kaninterp.core.errors import DataError, ModelError, StateError
 from kaninterp.core.evidence import InputAblation
 from kaninterp.core.frozen import BoolArray
+from kaninterp.core.rank import nogueira
 from kaninterp.core.refits import Refits
 from kaninterp.core.trust import TrustReading
 from kaninterp.measure.black_box import black_box
 from kaninterp.measure.losses import Loss
 from kaninterp.measure.two_parts import TwoParts, column_correlation, two_parts
 from kaninterp.pruning.refits import refits
-from kaninterp.pruning.seeds import nogueira
 
 __all__ = ["CHECKS", "OtherModels", "other_models"]
 
@@ -190,7 +190,7 @@ def _kept(ablation: InputAblation, groups: Sequence[Sequence[int]]) -> BoolArray
 
 def _kept_reading(sets: BoolArray, spent: str) -> TrustReading:
     if sets.shape[1] < 2:
-        return TrustReading(check=CHECKS[5], value=math.nan, remark=f"{sets.shape[1]} columns leave nothing to choose")
+        return TrustReading.unmeasured(CHECKS[5], f"{sets.shape[1]} columns leave nothing to choose")
     stability = nogueira(sets)
     if math.isnan(stability):
         which = "every column, which leaves nothing to choose" if sets.any() else "no column"
@@ -211,4 +211,4 @@ def _reading(
 
 
 def _unmeasured(checks: Sequence[str], why: object) -> tuple[TrustReading, ...]:
-    return tuple(TrustReading(check=check, value=math.nan, remark=str(why)) for check in checks)
+    return tuple(TrustReading.unmeasured(check, why) for check in checks)

@@ -18,7 +18,7 @@ import torch
 
 import kaninterp as ki
 from kaninterp.analysis import score_table
-from kaninterp.analysis.rank import spearman
+from kaninterp.core.rank import spearman
 from kaninterp.measure import ablate, attribute, column_shapley
 from kaninterp.training import Sparsity
 from tests.benchmarks.conftest import interleaved

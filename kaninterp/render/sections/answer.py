@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from kaninterp.analysis.rank import spearman
 from kaninterp.core.evidence import OUTPUT_CHANGE, Estimate, PruneCost
+from kaninterp.core.rank import spearman
 from kaninterp.render.blocks import (
     DECIDED,
     AnswerBox,
