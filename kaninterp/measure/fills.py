@@ -127,27 +127,18 @@ def derangement(rows: int, rng: np.random.Generator) -> IntArray:
 
 
 def _with_constants(held: Rows, columns: Sequence[int], *, zero: bool) -> Batch:
-    inputs = list(held.batch.inputs)
-    for column in columns:
-        which, position = held.columns.places[column]
-        if inputs[which] is held.batch.inputs[which]:
-            inputs[which] = inputs[which].clone()
-        usual = held.batch.inputs[which][..., position]
-        inputs[which][..., position] = 0.0 if zero else usual.mean()
-    return Batch(inputs=tuple(inputs), keys=held.batch.keys, target=held.batch.target)
+    usual = {column: held.columns.one(held.batch, column).mean() for column in columns}
+    return held.columns.put(held.batch, {c: torch.zeros_like(mean) if zero else mean for c, mean in usual.items()})
 
 
 def _with_residuals(held: Rows, columns: Sequence[int], order: Tensor, fits: dict[int, Array]) -> Batch:
     """Each column as the linear fit by the columns that stay, plus the residual of another row."""
-    inputs = list(held.batch.inputs)
+    filled = {}
     for column in columns:
-        which, position = held.columns.places[column]
-        if inputs[which] is held.batch.inputs[which]:
-            inputs[which] = inputs[which].clone()
+        usual = held.columns.one(held.batch, column)
         own, expected = _series(held, column), fits[column]
-        filled = torch.from_numpy(expected + (own - expected)[order.numpy()])
-        inputs[which][..., position] = filled.to(inputs[which]).reshape(inputs[which][..., position].shape)
-    return Batch(inputs=tuple(inputs), keys=held.batch.keys, target=held.batch.target)
+        filled[column] = torch.from_numpy(expected + (own - expected)[order.numpy()]).to(usual).reshape(usual.shape)
+    return held.columns.put(held.batch, filled)
 
 
 def _fits(held: Rows, columns: Sequence[int]) -> dict[int, Array]:
@@ -205,6 +196,5 @@ def _near(series: Array, steps: int, step: int, room: int) -> Array:
 
 def _series(held: Rows, column: int) -> Array:
     """A column of the held rows, (rows, time steps); a table has one step."""
-    which, position = held.columns.places[column]
-    values = held.batch.inputs[which][..., position].double().cpu().numpy()
+    values = held.columns.one(held.batch, column).double().cpu().numpy()
     return np.asarray(values.reshape(held.n, -1))

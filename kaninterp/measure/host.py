@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -171,6 +171,21 @@ class Columns:
             return sequences[0]
         steps = torch.arange(max(x.shape[1] for x in sequences), device=sequences[0].device)
         return torch.cat([x[:, steps * x.shape[1] // len(steps)] for x in sequences], dim=2)
+
+    def one(self, batch: Batch, column: int) -> Tensor:
+        """Values of one column as its input holds them, (rows,) or (rows, steps)."""
+        which, position = self.places[column]
+        return batch.inputs[which][..., position]
+
+    def put(self, batch: Batch, values: Mapping[int, Tensor]) -> Batch:
+        """The batch with other values in some columns, each in the shape of `one` or a single number."""
+        inputs = list(batch.inputs)
+        for which in {self.places[column][0] for column in values}:
+            inputs[which] = inputs[which].clone()
+        for column, value in values.items():
+            which, position = self.places[column]
+            inputs[which][..., position] = value
+        return Batch(inputs=tuple(inputs), keys=batch.keys, target=batch.target)
 
     def effects(self, values: Sequence[Tensor]) -> Tensor:
         """Effects of each float input, side by side as (rows, lags, columns); a table's belong to the last step."""

@@ -117,16 +117,13 @@ def _forward(co: Array, index: int, candidates: IntArray) -> list[int]:
 
 def replaced(batch: Batch, columns: Columns, gone: Mapping[int, Substitute]) -> Batch:
     """The batch with columns replaced by what stands in for them."""
-    inputs = list(batch.inputs)
-    for which in {columns.places[index][0] for index in gone}:
-        inputs[which] = inputs[which].clone()
+    values = {}
     for index, stand_in in gone.items():
-        which, position = columns.places[index]
-        value = torch.full_like(inputs[which][..., position], stand_in.intercept)
+        value = torch.full_like(columns.one(batch, index), stand_in.intercept)
         for other, weight in zip(stand_in.others, stand_in.weights, strict=True):
-            value += weight * batch.inputs[which][..., columns.places[other][1]]
-        inputs[which][..., position] = value
-    return Batch(inputs=tuple(inputs), keys=batch.keys, target=batch.target)
+            value += weight * columns.one(batch, other)
+        values[index] = value
+    return columns.put(batch, values)
 
 
 def foldable(model: nn.Module, found: Sequence[Entry], columns: Columns, batch: Batch) -> IntArray:
