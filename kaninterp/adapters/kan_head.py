@@ -55,6 +55,9 @@ class _KanHeadLayer(LayerView):
         result: Tensor = self._layer.basis(x)
         return result
 
+    def planes_into(self, out: Tensor, x: Tensor) -> None:
+        self._layer.basis_into(out, x)
+
     def coefficients(self) -> Tensor:
         result: Tensor = self._layer.masked_weight().detach()
         return result

@@ -74,6 +74,13 @@ class LayerView(ABC):
         del x
         return None
 
+    def planes_into(self, out: Tensor, x: Tensor) -> None:
+        """Write `planes`, where a family has them, over ``out``, (n, K, src) of any float type and memory layout."""
+        planes = self.planes(x)
+        if planes is None:
+            raise NotImplementedError(f"{type(self).__name__} has no shared basis; ask `planes` first")
+        out.copy_(planes)
+
     def coefficients(self) -> Tensor | None:
         """Weights of the planes, (dst, K, src), masked edges 0; None if there is no shared basis."""
         return None

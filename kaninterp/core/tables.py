@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .errors import ShapeError
 from .frozen import Array, BoolArray, IntArray, bools, floats, integers, same
 
-__all__ = ["EdgeTable", "NodeTable", "RangeTable", "RawTable", "zone_ends"]
+__all__ = ["EdgeTable", "NodeTable", "RangeTable", "RawTable", "whole_numbers", "zone_ends"]
 
 
 Floats = NDArray[np.floating[Any]]
@@ -78,8 +78,7 @@ class NodeTable:
             none = {"low": np.full(n, np.inf), "high": np.full(n, -np.inf), "whole": np.ones(n, bool)}
             return cls(count=0, mean=np.zeros(n), m2=np.zeros(n), **none), np.zeros((n, 0))
         low, high = (end.astype(np.float64) for end in (columns.min(1), columns.max(1)))
-        whole = _whole(columns[:, :FEW])  # most columns have a fraction among the first few values
-        whole[whole] = _whole(columns[whole])
+        whole = whole_numbers(columns)
         centred = columns.astype(np.float64)
         mean = np.where(low == high, low, centred.mean(1))  # the mean of equal numbers may round away from them
         centred -= mean[:, None]
@@ -294,6 +293,13 @@ def zone_ends(knots: Array, order: int) -> Array:
 def _weights(left: int, right: int) -> float:
     """Share of the right side in the merged rows."""
     return right / (left + right) if left + right else 0.0
+
+
+def whole_numbers(columns: Floats) -> BoolArray:
+    """Which columns (n, rows) hold whole numbers only, shape (n,)."""
+    whole = _whole(columns[:, :FEW])  # most columns have a fraction among the first few values
+    whole[whole] = _whole(columns[whole])
+    return whole
 
 
 def _whole(columns: Floats) -> BoolArray:

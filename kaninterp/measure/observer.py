@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from kaninterp.core.frozen import Array
@@ -33,7 +35,7 @@ class Observer:
         self.sketch.add(values[:, -1])
         self.steps += len(values)
 
-    def add_nodes(self, values: tuple[Tensor, ...]) -> None:
+    def add_nodes(self, values: Sequence[Tensor]) -> None:
         """Take the inputs of every layer, each (n, width)."""
         for persistence, rows in zip(self._nodes, values, strict=True):
             persistence.add(rows)

@@ -15,18 +15,20 @@ from kaninterp.core.digest import Digest
 from kaninterp.core.errors import DataError, ModelError
 from kaninterp.core.names import check_names
 from kaninterp.core.tables import RawTable
-from kaninterp.core.trace import LayerTrace, merge_layers
 from kaninterp.data import LARGEST, Batch, Batches, as_batches, placement
-from kaninterp.measure.accumulate import Curves, layer_block, raw_block
 from kaninterp.measure.host import Columns, run, untouched
+from kaninterp.measure.layer_sums import LayerSums
 from kaninterp.measure.observer import Observer
+from kaninterp.measure.raw_sums import raw_block
 
 __all__ = ["card_of", "observed", "prepared", "trace"]
 
 CHECKED_ROWS = 64
 """Rows of the first batch on which the sum of the edges is held against the layer (law 1)."""
-BLOCK_VALUES = 2**25
-"""Basis values held at once (256 MB in float64); larger batches are cut, so memory does not grow with them."""
+BLOCK_VALUES = 2**19
+"""Basis values of a layer worked on at once (4 MB in float64, near the processor); larger batches are cut."""
+BLOCK_ROWS = 256
+"""Fewest rows in a block: below, calls cost more than arithmetic."""
 PROGRESS_DELAY = 1.0
 """Seconds before a progress bar appears: short work stays silent."""
 
@@ -150,38 +152,37 @@ def _traced(  # noqa: PLR0917 (internal; the pass itself)
     observer: Observer | None,
     progress: bool,
 ) -> Trace:
-    curves = tuple(Curves(layer) for layer in view.layers)
     columns = Columns.of(batches.first, batches.names_per_input) if Columns.readable(batches.first) else None
     digest = Digest()
-    layers: tuple[LayerTrace, ...] | None = None
+    layers: tuple[LayerSums, ...] = ()
     outputs: NodeTable | None = None
     raw: RawTable | None = None
     for batch in _shown(batches, progress):
         digest.add(*batch.inputs)
         _, head_inputs = run(model, view, batch)
-        if layers is None:
-            first = head_inputs[:CHECKED_ROWS]
-            _check_nodes(view, view.activations(first))
-            check_view(view, first)
-        for rows in torch.split(head_inputs, _block_rows(view)):
-            values = view.activations(rows)
+        if not len(head_inputs):
+            continue
+        if not layers:
+            layers = _opened(view, head_inputs[:CHECKED_ROWS])
+        for rows in _blocks(view, head_inputs):
+            values = [rows]
+            for layer in layers:
+                values.append(layer.add(values[-1]))
+            _check_nodes(view, values)
             if observer is not None:
                 observer.add_nodes(values[:-1])
-            block, out = _block(view, curves, values)
-            if layers is None or outputs is None:
-                layers, outputs = block, out
-            else:
-                layers, outputs = merge_layers(layers, block, (outputs, out)), outputs.merge(out)
+            out = NodeTable.of(values[-1].cpu().double().numpy())
+            outputs = out if outputs is None else outputs.merge(out)
         if columns is not None:
             cells = columns.values(batch)
             if observer is not None:
                 observer.add_columns(cells)
             part = raw_block(cells, columns.names)
             raw = part if raw is None else raw.merge(part)
-    if layers is None or outputs is None:
+    if outputs is None:
         raise DataError(f"{batches.kind}: no row reached the KAN at {view.path!r}")
     return Trace(
-        layers=layers,
+        layers=tuple(layer.table() for layer in layers),
         outputs=outputs,
         raw=raw,
         output_names=names,
@@ -191,7 +192,15 @@ def _traced(  # noqa: PLR0917 (internal; the pass itself)
     )
 
 
-def _check_nodes(view: ModelView, values: tuple[Tensor, ...]) -> None:
+def _opened(view: ModelView, few: Tensor) -> tuple[LayerSums, ...]:
+    """Sums of every layer, none taken yet; some rows show first that the model can be measured."""
+    values = view.activations(few)
+    _check_nodes(view, values)
+    check_view(view, few)
+    return tuple(LayerSums(layer, rows) for layer, rows in zip(view.layers, values, strict=False))
+
+
+def _check_nodes(view: ModelView, values: Sequence[Tensor]) -> None:
     if not torch.isfinite(values[-1]).all():
         raise ModelError(
             f"the KAN at {view.path!r} gives NaN or infinite outputs on finite data; its weights or the backbone "
@@ -209,21 +218,10 @@ def _check_nodes(view: ModelView, values: tuple[Tensor, ...]) -> None:
             )
 
 
-def _block(
-    view: ModelView, curves: tuple[Curves, ...], values: tuple[Tensor, ...]
-) -> tuple[tuple[LayerTrace, ...], NodeTable]:
-    _check_nodes(view, values)
-    layers = tuple(
-        layer_block(layer, curve, x, y)
-        for layer, curve, x, y in zip(view.layers, curves, values[:-1], values[1:], strict=True)
-    )
-    return layers, NodeTable.of(values[-1].detach().cpu().double().numpy())
-
-
-def _block_rows(view: ModelView) -> int:
-    """Rows per block so that the basis of the widest layer stays within `BLOCK_VALUES`."""
-    largest = max(layer.src * int(layer.knots.shape[1] + layer.order + 2) for layer in view.layers)
-    return max(256, BLOCK_VALUES // largest // 8)
+def _blocks(view: ModelView, rows: Tensor) -> tuple[Tensor, ...]:
+    """Rows in equal blocks so that the basis of the widest layer stays within `BLOCK_VALUES`."""
+    largest = max(layer.src * int(layer.knots.shape[1] + layer.order) for layer in view.layers)
+    return torch.tensor_split(rows, max(1, -(-len(rows) // max(BLOCK_ROWS, BLOCK_VALUES // largest))))
 
 
 def _shown(batches: Batches, progress: bool) -> Iterable[Batch]:

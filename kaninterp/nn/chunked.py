@@ -15,7 +15,7 @@ from torch import Tensor
 from kaninterp.nn.planes import Placement, SplineSpec, planes, slope_planes
 from kaninterp.nn.workspace import WORKSPACE_BYTES, Chunk, chunk_of
 
-__all__ = ["CHUNK_VALUES", "backward_chunks", "forward_chunks"]
+__all__ = ["CHUNK_VALUES", "backward_chunks", "forward_chunks", "plane_chunks"]
 
 CHUNK_VALUES = 2**20
 """Plane values per chunk (4 MB of float32). From 2^17 on the time per value falls by some 20 %: few chunks mean few
@@ -65,14 +65,42 @@ def forward_chunks(x: Tensor, weight: Tensor, bias: Tensor, spec: SplineSpec, wh
     step = _rows_per_chunk(x, spec)
     for start in range(0, x.shape[0], step):
         rows = x[start : start + step]
-        chunk = chunk_of(rows.numel(), x.dtype, spec)
-        _place(chunk, rows, spec, where)
-        _fill(chunk, rows, spec, where, values=True)
+        chunk = _filled(rows, spec, where)
         part = out[start : start + step]
         part.copy_(bias)
         for plane, matrix in zip(chunk.planes.unbind(), by_plane, strict=True):
             part.addmm_(plane.view(rows.shape), matrix)
     return out
+
+
+def plane_chunks(x: Tensor, spec: SplineSpec, where: Placement, out: Tensor) -> None:
+    """Write the planes to where the caller wants them, in any float type.
+
+    Parameters
+    ----------
+    x : Tensor, shape (n, in)
+        Points, on the CPU.
+    spec, where
+        See `kaninterp.nn.planes.planes`.
+    out : Tensor, shape (n, K + 1, in)
+        Written over.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from kaninterp.nn.planes import place
+    >>> spec = SplineSpec(grid=1, order=1, outside="base", base="zero", uniform=True)
+    >>> out = torch.empty(1, 3, 1, dtype=torch.float64)
+    >>> plane_chunks(torch.tensor([[0.25]]), spec, place(torch.tensor([[0.0, 1.0]]), spec), out)
+    >>> out[0, :, 0]
+    tensor([0.7500, 0.2500, 0.0000], dtype=torch.float64)
+    """
+    x = x.contiguous()
+    step = _rows_per_chunk(x, spec)
+    for start in range(0, x.shape[0], step):
+        rows = x[start : start + step]
+        planes_of_rows = _filled(rows, spec, where).planes.view(-1, *rows.shape)
+        out[start : start + step].copy_(planes_of_rows.transpose(0, 1))
 
 
 def backward_chunks(
@@ -127,6 +155,14 @@ def backward_chunks(
             else:
                 torch.sum(slope_planes(rows, spec, where).mul_(grad_planes.transpose(0, 1)), dim=1, out=part)
     return grad_x, grad_weight
+
+
+def _filled(rows: Tensor, spec: SplineSpec, where: Placement) -> Chunk:
+    """The chunk of these rows with its planes written; they last until the next chunk."""
+    chunk = chunk_of(rows.numel(), rows.dtype, spec)
+    _place(chunk, rows, spec, where)
+    _fill(chunk, rows, spec, where, values=True)
+    return chunk
 
 
 def _place(chunk: Chunk, rows: Tensor, spec: SplineSpec, where: Placement) -> None:

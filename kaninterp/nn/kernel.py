@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.autograd import Function, forward_ad
 from torch.nn import functional as F
 
-from kaninterp.nn.chunked import backward_chunks, forward_chunks
+from kaninterp.nn.chunked import backward_chunks, forward_chunks, plane_chunks
 from kaninterp.nn.planes import Placement, SplineSpec, planes
 
-__all__ = ["PLAIN_VALUES", "function_transform_active", "spline_linear"]
+__all__ = ["PLAIN_VALUES", "function_transform_active", "spline_linear", "write_planes"]
 
 PLAIN_VALUES = 2**11
 """Up to this many plane values a handful of plain operations beats the chunks: there each operation's fixed cost
@@ -58,6 +58,26 @@ def spline_linear(x: Tensor, weight: Tensor, bias: Tensor, spec: SplineSpec, whe
             return result
         return forward_chunks(x, weight, bias, spec, where)
     return _plain(x, weight, bias, spec, where)
+
+
+@torch.no_grad()
+def write_planes(x: Tensor, weight: Tensor, spec: SplineSpec, where: Placement, out: Tensor) -> None:
+    """Write the planes of a layer at points (n, in) over ``out`` (n, K + 1, in), of any float type and memory layout.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from kaninterp.nn.planes import place
+    >>> spec = SplineSpec(grid=1, order=1, outside="base", base="zero", uniform=True)
+    >>> weight, where, out = torch.zeros(1, 3, 1), place(torch.tensor([[0.0, 1.0]]), spec), torch.empty(1, 3, 1)
+    >>> write_planes(torch.tensor([[0.25]]), weight, spec, where, out)
+    >>> out[0, :, 0]
+    tensor([0.7500, 0.2500, 0.0000])
+    """
+    if _chunks_pay(x, weight, spec):
+        plane_chunks(x, spec, where, out)
+    else:
+        out.copy_(planes(x, spec, where))
 
 
 def _plain(x: Tensor, weight: Tensor, bias: Tensor, spec: SplineSpec, where: Placement) -> Tensor:

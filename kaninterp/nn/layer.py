@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from kaninterp.core.errors import DataError, InputError, ShapeError, StateError
 from kaninterp.nn.domain import interpolate_knots, quantile_knots, rescale_knots, uniform_knots, widen
 from kaninterp.nn.gram import basis_gram, matrix_root
-from kaninterp.nn.kernel import function_transform_active, spline_linear
+from kaninterp.nn.kernel import function_transform_active, spline_linear, write_planes
 from kaninterp.nn.layer_checks import (
     check_input,
     check_kind,
@@ -262,6 +262,11 @@ class KANLayer(nn.Module):
         """
         check_input(x, self.in_features)
         return planes(x, self.spec, self.placement)
+
+    def basis_into(self, out: Tensor, x: Tensor) -> None:
+        """Write the planes over ``out``, (n, K + 1, in) of any float type and memory layout; faster than `basis`."""
+        check_input(x, self.in_features)
+        write_planes(x, self.weight, self.spec, self.placement, out)
 
     def edges(self, x: Tensor, part: str = "all") -> Tensor:
         """Evaluate every edge function.
