@@ -1,0 +1,203 @@
+"""A formula made shorter by what data support: needless terms out, numbers rounded, each with its effect measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from kaninterp.core.errors import DataError, ShapeError
+from kaninterp.core.frozen import Array
+from kaninterp.symbolic.formula import Formula, compiled, evaluated
+
+__all__ = ["Trimmed", "trimmed"]
+
+RESOLUTION = 1e-6
+"""Errors below this share of an output's standard deviation count as none: a float32 model knows no more."""
+ROUNDING = 0.002
+"""Share of the squared error that all rounding together may add: an RMSE larger by a thousandth."""
+DIGITS = range(8)
+"""Significant digits that are tried for a number, none (0 or a power of ten) to seven."""
+MOST_OPERATIONS = 80
+"""Operations up to which sympy is asked for a shorter form; beyond, it takes seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trimmed:
+    """A formula and what trimming did.
+
+    Attributes
+    ----------
+    formula : Formula
+        The shorter one.
+    loss_before, loss : ndarray, shape (outputs,)
+        Mean squared errors of the formula as it came, and of the shorter one, on the rows given.
+    dropped : tuple of str
+        Terms that were replaced by their mean, in the user's names.
+    """
+
+    formula: Formula
+    loss_before: Array
+    loss: Array
+    dropped: tuple[str, ...]
+
+
+def trimmed(formula: Formula, x: Array, y: Array) -> Trimmed:
+    """Leave out what the rows do not support, then round.
+
+    A term anywhere in the formula is replaced by its mean when that costs less than it is worth by the Bayesian
+    information criterion: ``n ln(mse' / mse) <= k ln n`` with k the numbers saved (Schwarz 1978). Numbers are then
+    rounded one after the other, as far as all rounding together adds less than `ROUNDING` to the squared error.
+
+    Parameters
+    ----------
+    formula : Formula
+        As composed.
+    x : ndarray, shape (n, inputs)
+        Rows, better not those the formula was fitted on.
+    y : ndarray, shape (n, outputs)
+        What it should give.
+
+    Returns
+    -------
+    Trimmed
+
+    Raises
+    ------
+    ShapeError
+        Rows that do not fit.
+    DataError
+        The formula is not finite on these rows: they leave its domain.
+
+    Examples
+    --------
+    >>> from kaninterp.symbolic.compose import symbol_of
+    >>> import sympy
+    >>> long = 2.0004 * symbol_of(0) + 0.0003 * sympy.sin(symbol_of(1))
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(200, 2))
+    >>> y = 2 * x[:, :1] + 0.1 * rng.normal(size=(200, 1))
+    >>> trimmed(Formula(expressions=(long,), input_names=("a", "b"), output_names=("y",)), x, y).formula.text()
+    '2*a'
+    """
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    found = formula(x)
+    if y.shape != found.shape or not len(y):
+        raise ShapeError(f"y of shape {y.shape}; expected {found.shape}: a row for each of x, a column for each output")
+    for column, name in zip(found.T, formula.output_names, strict=True):
+        if not np.isfinite(column).all():
+            raise DataError(
+                f"the formula of {name!r} is not finite on {int((~np.isfinite(column)).sum())} of {len(x)} rows: they "
+                "leave its domain; give rows from the range of the data it was fitted on"
+            )
+    expressions, dropped = [], []
+    for k, expression in enumerate(formula.expressions):
+        error = _Error(formula, x, y[:, k])
+        shorter, gone = _without_needless(expression, error)
+        dropped += [replace(formula, expressions=(each,)).text() for each in gone]
+        expressions.append(_shortest(_rounded(shorter, error)))
+    result = replace(formula, expressions=tuple(expressions))
+    return Trimmed(
+        formula=result,
+        loss_before=((found - y) ** 2).mean(0),
+        loss=((result(x) - y) ** 2).mean(0),
+        dropped=tuple(dropped),
+    )
+
+
+class _Error:
+    """Mean squared error of expressions on some rows, not below what counts as none."""
+
+    def __init__(self, formula: Formula, x: Array, y: Array) -> None:
+        self._numeric, self.x, self._y = formula.numeric, x, y
+        self.least = float((RESOLUTION * y.std()) ** 2)
+
+    def values(self, expression: Any) -> Array:
+        return evaluated(expression, self.x, self._numeric)
+
+    def of(self, expression: Any) -> float:
+        return self.of_values(self.values(expression))
+
+    def of_values(self, values: Array) -> float:
+        found = float(((values - self._y) ** 2).mean())
+        return max(found, self.least, np.finfo(np.float64).tiny) if np.isfinite(found) else np.inf
+
+    def of_numbers(self, form: Any, places: list[Any]) -> Callable[[list[float]], float]:
+        """The error as a function of numbers that some symbols stand for."""
+        function = compiled(form, self.x.shape[1], self._numeric, places)
+        return lambda numbers: self.of_values(function(self.x, *numbers))
+
+
+def _without_needless(expression: Any, error: _Error) -> tuple[Any, list[Any]]:
+    """Replace terms by their means, the cheapest first, as long as one is not worth its numbers."""
+    import sympy
+
+    gone: list[Any] = []
+    while True:
+        now, n = error.of(expression), len(error.x)
+        best: tuple[float, Any, Any] | None = None
+        for term in dict.fromkeys(_terms(expression)):
+            values = error.values(term)
+            if not np.isfinite(values).all():
+                continue
+            without = expression.xreplace({term: sympy.Float(float(values.mean()))})
+            saved = max(1, len(term.atoms(sympy.Float)))
+            cost = n * np.log(error.of(without) / now) - saved * np.log(n)
+            if cost <= 0 and (best is None or cost < best[0]):
+                best = float(cost), term, without
+        if best is None:
+            return expression, gone
+        gone.append(best[1])
+        expression = best[2]
+
+
+def _terms(expression: Any) -> Iterator[Any]:
+    """Terms of all sums in an expression that depend on an input."""
+    import sympy
+
+    for part in sympy.preorder_traversal(expression):
+        if isinstance(part, sympy.Add):
+            yield from (term for term in part.args if term.free_symbols)
+
+
+def _rounded(expression: Any, error: _Error) -> Any:
+    """Every number with as few digits as the error allows, the largest first; what one leaves, the next may use."""
+    import sympy
+
+    floats = sorted(expression.atoms(sympy.Float), key=lambda each: (-abs(each), each))
+    places = [sympy.Symbol(f"p_{k}", real=True) for k in range(len(floats))]
+    error_of = error.of_numbers(expression.xreplace(dict(zip(floats, places, strict=True))), places)
+    numbers = [float(each) for each in floats]
+    exact = error.of(expression)
+    for k, number in enumerate(numbers):
+        allowed = exact * (1 + ROUNDING * (k + 1) / len(numbers))
+        for digits in DIGITS:
+            tried = [*numbers[:k], _to_digits(number, digits), *numbers[k + 1 :]]
+            if error_of(tried) <= allowed:
+                numbers = tried
+                break
+    return expression.xreplace({old: _number(new) for old, new in zip(floats, numbers, strict=True)})
+
+
+def _to_digits(number: float, digits: int) -> float:
+    """Rounded to significant digits; none: to a whole number."""
+    return float(round(number)) if not digits else float(f"{number:.{digits}g}")
+
+
+def _number(value: float) -> Any:
+    """Whole numbers as such, so that sympy may drop a factor of 1; others without digits that say nothing."""
+    import sympy
+
+    return sympy.Integer(int(value)) if value == int(value) and abs(value) < 1e6 else sympy.Float(repr(value), 15)
+
+
+def _shortest(expression: Any) -> Any:
+    """Of the forms that sympy knows, the one with the fewest operations; in doubt the given one."""
+    import sympy
+
+    if sympy.count_ops(expression) > MOST_OPERATIONS:
+        return expression
+    forms = [expression, sympy.expand(expression), sympy.powsimp(expression)]
+    return min(forms, key=lambda form: (sympy.count_ops(form), forms.index(form)))

@@ -1,0 +1,68 @@
+"""Terms that data do not support go, those they do support stay, and rounding costs what it says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sympy
+
+from kaninterp.core.errors import DataError, ShapeError
+from kaninterp.symbolic import Formula
+from kaninterp.symbolic.compose import symbol_of
+from kaninterp.symbolic.trimming import ROUNDING, trimmed
+
+A, B = symbol_of(0), symbol_of(1)
+
+
+def of(*expressions):
+    return Formula(expressions=expressions, input_names=("a", "b"), output_names=tuple("yz"[: len(expressions)]))
+
+
+def rows(noise, n=400, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(-1, 1, (n, 2))
+    return x, np.exp(np.sin(np.pi * x[:, :1]) + x[:, 1:] ** 2) + noise * rng.normal(size=(n, 1))
+
+
+def test_the_getting_started_formula():
+    spoilt = 1.0003 * sympy.exp(1.0002 * sympy.sin(3.14161 * A) + 0.9997 * B**2 + 0.0002 * A) - 0.0004
+    x, y = rows(0.05)
+    found = trimmed(of(spoilt), x, y)
+    assert found.formula.text() == "exp(b**2 + sin(3.142*a))"
+    assert found.dropped == ("0.0002*a",)
+    assert (found.loss <= found.loss_before * (1 + ROUNDING) * (1 + np.log(400) / 400) ** 2).all()
+
+
+def test_without_noise_small_terms_stay():
+    exact = sympy.exp(sympy.sin(sympy.pi.evalf() * A) + B**2) + 1e-3 * A
+    x, y = rows(0.0)
+    found = trimmed(of(exact), x, y + 1e-3 * x[:, :1])
+    assert found.dropped == ()
+    assert "0.001*a" in found.formula.text()
+    assert found.loss[0] < 1e-9
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_term_of_noise_goes_and_one_of_signal_stays(seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(500, 2))
+    y = x[:, :1] + 0.3 * x[:, 1:] + rng.normal(size=(500, 1))
+    found = trimmed(of(1.0 * A + 0.3 * B + 0.01 * sympy.sin(7.0 * B)), x, y)
+    assert found.dropped == ("0.01*sin(7.0*b)",)
+    assert found.formula.inputs_of() == (0, 1)
+
+
+def test_outputs_are_trimmed_each_for_itself():
+    x, y = rows(0.05)
+    found = trimmed(
+        of(sympy.exp(sympy.sin(3.1416 * A) + B**2), sympy.Float(2.00001) * A), x, np.hstack([y, 2 * x[:, :1]])
+    )
+    assert found.formula.text(1) == "2*a"
+
+
+def test_bad_rows():
+    x, y = rows(0.0)
+    with pytest.raises(ShapeError, match="a column for each output"):
+        trimmed(of(A, B), x, y)
+    with pytest.raises(DataError, match="leave"):
+        trimmed(of(sympy.log(A)), x, y)
