@@ -23,6 +23,8 @@ class _KanHeadLayer(LayerView):
         self.order = int(layer.order)
         self.alive = (layer.mask.detach() != 0).cpu().numpy()
         self.bias = layer.bias.detach().cpu().double().numpy().copy()
+        named = () if layer.formulas is None else layer.formulas.named()
+        self.formulas = tuple((dst, src, family.name) for dst, src, family in named if self.alive[dst, src])
 
     @property
     def module(self) -> nn.Module:
@@ -51,20 +53,20 @@ class _KanHeadLayer(LayerView):
         result: Tensor = self._layer(x)
         return result
 
-    def planes(self, x: Tensor) -> Tensor:
-        result: Tensor = self._layer.basis(x)
+    def planes(self, x: Tensor) -> Tensor | None:
+        result: Tensor | None = None if self.formulas else self._layer.basis(x)
         return result
 
     def planes_into(self, out: Tensor, x: Tensor) -> None:
         self._layer.basis_into(out, x)
 
-    def coefficients(self) -> Tensor:
-        result: Tensor = self._layer.masked_weight().detach()
+    def coefficients(self) -> Tensor | None:
+        result: Tensor | None = None if self.formulas else self._layer.masked_weight().detach()
         return result
 
-    def base_coefficients(self) -> Tensor:
+    def base_coefficients(self) -> Tensor | None:
         weight = self.coefficients()
-        return torch.cat((torch.zeros_like(weight[:, :-1]), weight[:, -1:]), dim=1)
+        return None if weight is None else torch.cat((torch.zeros_like(weight[:, :-1]), weight[:, -1:]), dim=1)
 
 
 def view_kan_head(module: nn.Module, path: str) -> ModelView:
@@ -75,6 +77,7 @@ def view_kan_head(module: nn.Module, path: str) -> ModelView:
     first = tuple(range(widths[0])) if head.select is None else tuple(head.select)
     ids = head.node_ids or (first, *(tuple(range(width)) for width in widths[1:]))
     weight = head.layers[0].weight
+    formulas = sum(len(layer.formulas) for layer in layers)
     return ModelView(
         module=module,
         path=path,
@@ -93,5 +96,6 @@ def view_kan_head(module: nn.Module, path: str) -> ModelView:
             ("number type", str(weight.dtype).removeprefix("torch.")),
             ("device", str(torch.device(weight.device).type)),
             ("spline coefficients", str(sum(int(np.prod(layer.coef.shape)) for layer in head.layers))),
+            *([("formulas", f"{formulas} edge{'s' if formulas > 1 else ''}")] if formulas else []),
         ),
     )

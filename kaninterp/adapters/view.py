@@ -39,12 +39,15 @@ class LayerView(ABC):
         False where the edge is masked.
     bias : ndarray, shape (dst,)
         Constant of each node.
+    formulas : tuple of (int, int, str)
+        dst, src and family of every edge that is a formula; none unless a family of models has such edges.
     """
 
     knots: Array
     order: int
     alive: BoolArray
     bias: Array
+    formulas: tuple[tuple[int, int, str], ...] = ()
 
     @property
     def start(self) -> Array:
@@ -154,6 +157,8 @@ class ModelView:
         digest = Digest(f"{type(self.module).__qualname__}{self.widths}{self.columns}")
         for layer in self.layers:
             digest.add(layer.knots, layer.alive, layer.bias)
+            for formula in layer.formulas:
+                digest.add(*map(str, formula))
         for name, parameter in sorted(self.module.named_parameters()):
             digest.add(name, parameter)
         return digest.text

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -86,6 +87,12 @@ class Family:
                 "(1 to 4, those of c f(a x + b) + d that data can tell apart)"
             )
 
+    def __reduce__(self) -> tuple[Callable[..., Family], tuple[Any, ...]]:
+        """Copies and pickles of a family of the table are that family; its functions have no name to go by."""
+        if FAMILIES.get(self.name) is self:
+            return _family, (self.name,)
+        return _again, ({field.name: getattr(self, field.name) for field in fields(self)},)
+
     def derivative(self, u: Array) -> Array:
         """First derivative at ``u``."""
         if self.slope is not None:
@@ -123,6 +130,10 @@ def families_of(which: Iterable[str | Family] | None = None) -> tuple[Family, ..
     if not found or len(set(names)) < len(names):
         raise InputError(f"families: {names}; give at least one, and each once")
     return found
+
+
+def _again(parts: dict[str, Any]) -> Family:
+    return Family(**parts)
 
 
 def _family(given: str | Family) -> Family:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kaninterp.core.disk import check_is_file, write_atomically
 from kaninterp.core.errors import FileFormatError, InputError, InputTypeError, KanInterpError
+from kaninterp.core.families import FAMILIES, Family, families_of
 from kaninterp.nn.head import KANHead
 from kaninterp.nn.head_checks import checked_names
 
@@ -49,6 +50,7 @@ _CONFIG_TYPES: Mapping[str, tuple[type, ...]] = {
     "node_ids": (list, type(None)),
     "input_names": (list, type(None)),
     "output_names": (list, type(None)),
+    "formulas": (list,),
 }
 
 
@@ -100,7 +102,9 @@ def save_head(
     write_atomically(Path(path), save(tensors, {METADATA_KEY: text}))
 
 
-def load_head(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> KANHead:
+def load_head(
+    path: str | os.PathLike[str], device: torch.device | str = "cpu", *, families: Sequence[Family] = ()
+) -> KANHead:
     """Read a head that `save_head` wrote.
 
     Parameters
@@ -109,6 +113,8 @@ def load_head(path: str | os.PathLike[str], device: torch.device | str = "cpu") 
         The file. It may come from anyone: structure and sizes are checked before memory is given to them.
     device
         Where the head goes.
+    families
+        Families of your own that its formulas use; a file holds their names only, never code.
 
     Returns
     -------
@@ -120,7 +126,7 @@ def load_head(path: str | os.PathLike[str], device: torch.device | str = "cpu") 
     FileFormatError
         Damaged, foreign, contradictory or newer. MissingFileError (a FileNotFoundError) if there is none.
     InputError
-        No such device.
+        No such device; a formula of a family that is neither in `kaninterp.core.families.FAMILIES` nor given.
 
     Examples
     --------
@@ -132,6 +138,7 @@ def load_head(path: str | os.PathLike[str], device: torch.device | str = "cpu") 
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             config = _config_of(file.metadata(), path)
+            config["formulas"] = _with_families(config["formulas"], families, path)
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
             _check_shapes(config, shapes, path)
             tensors = {name: file.get_tensor(name) for name in shapes}
@@ -145,6 +152,23 @@ def load_head(path: str | os.PathLike[str], device: torch.device | str = "cpu") 
     except (RuntimeError, KanInterpError) as error:
         raise FileFormatError(f"{path}: its tensors do not fit its structure: {error}") from None
     return head.to(place)
+
+
+def _with_families(formulas: list[Any], families: Sequence[Family], path: Path) -> list[Any]:
+    """Formulas of a file with its families in place of their names."""
+    given = {family.name: family for family in families_of(families)} if families else {}
+    found = []
+    for each in formulas:
+        if type(each) is not list or [type(part) for part in each] != [int, int, int, str]:
+            raise FileFormatError(f"{path}: a formula is not (layer, dst, src, family)")
+        name = each[3]
+        if name not in given and name not in FAMILIES:
+            raise InputError(
+                f"{path} has formulas of the family {name!r}, which is not one of kaninterp's; its function is not in "
+                f"the file. Give it: load_head(path, families=[Family(name={name!r}, ...)])"
+            )
+        found.append([*each[:3], given.get(name, FAMILIES.get(name))])
+    return found
 
 
 def _checked_device(device: torch.device | str) -> torch.device:
@@ -178,7 +202,7 @@ def _config_of(metadata: Mapping[str, str] | None, path: Path) -> dict[str, Any]
 
 def _checked_config(config: Any, path: Path) -> dict[str, Any]:
     if isinstance(config, dict):
-        config = {"moving_domain": False, **config}  # files from before the option
+        config = {"moving_domain": False, "formulas": [], **config}  # not in all files
     if not isinstance(config, dict) or set(config) != set(_CONFIG_TYPES):
         got = sorted(map(str, config)) if isinstance(config, dict) else type(config).__name__
         raise FileFormatError(f"{path}: the structure must have exactly {sorted(_CONFIG_TYPES)}, got {got}")
@@ -209,7 +233,9 @@ def _check_shapes(config: Mapping[str, Any], shapes: dict[str, tuple[int, ...]],
 
 
 def _check_values(tensors: Mapping[str, Tensor], path: Path) -> None:
-    dtypes = {tensor.dtype for name, tensor in tensors.items() if name.endswith((".weight", ".bias", ".knots"))}
+    dtypes = {
+        tensor.dtype for name, tensor in tensors.items() if name.endswith((".weight", ".bias", ".knots", ".numbers"))
+    }
     if len(dtypes) != 1 or not dtypes <= set(FLOATS):
         raise FileFormatError(f"{path}: its tensors have dtypes {sorted(map(str, dtypes))}; allowed is one float dtype")
     for name, tensor in tensors.items():
@@ -221,5 +247,7 @@ def _check_values(tensors: Mapping[str, Tensor], path: Path) -> None:
             good = bool(((tensor == 0) | (tensor == 1)).all())
         elif part == "calibrated":
             good = tensor.dtype == torch.bool
+        elif part == "pairs":
+            good = tensor.dtype == torch.int64
         if not good:
             raise FileFormatError(f"{path}: {name} is not a valid {part}")

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from kaninterp.core.errors import StateError
+from kaninterp.core.families import Family
 from kaninterp.nn.calibration import across_processes, rereadable, seen_range
 from kaninterp.nn.domain import widen
 from kaninterp.nn.head_checks import (
     check_input,
     check_lists,
+    checked_formulas,
     checked_ids,
     checked_names,
     checked_select,
@@ -22,6 +24,7 @@ from kaninterp.nn.head_checks import (
 )
 from kaninterp.nn.layer import DEFAULT_OUTSIDE, KANLayer
 from kaninterp.nn.penalty import layer_penalty
+from kaninterp.nn.symbolic import SymbolicEdges
 
 __all__ = ["KANHead", "head_of", "original_ids", "read_columns", "rebuilt"]
 
@@ -48,6 +51,9 @@ class KANHead(nn.Module):
         For every layer 0..L the original numbers of its nodes; None for 0, 1, 2, ... They survive pruning.
     input_names, output_names
         Names of the `in_features` inputs and of the outputs, or None. Plain attributes, saved with the head.
+    formulas
+        Edges that are formulas in place of splines, (layer, dst, src, family) each, with a family of
+        `kaninterp.core.families.FAMILIES` by name; see `kaninterp.nn.formulas.with_formulas`.
     device, dtype
         As for every torch module.
     generator
@@ -97,15 +103,17 @@ class KANHead(nn.Module):
         node_ids: Sequence[Sequence[int]] | None = None,
         input_names: Sequence[str] | None = None,
         output_names: Sequence[str] | None = None,
+        formulas: Sequence[tuple[int, int, int, str | Family]] = (),
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        check_lists(hidden=hidden, select=select, node_ids=node_ids, domain=domain)
+        check_lists(hidden=hidden, select=select, node_ids=node_ids, domain=domain, formulas=formulas)
         (in_features,), (out_features,) = checked_widths((in_features,)), checked_widths((out_features,))
         selected = checked_select(select, in_features)
         read = in_features if selected is None else len(selected)
         widths = checked_widths((in_features, read, *hidden, out_features))[1:]
+        edges = checked_formulas(formulas, widths)
         super().__init__()
         self.in_features = in_features
         self.out_features = out_features
@@ -125,6 +133,11 @@ class KANHead(nn.Module):
         }
         places: dict[str, Any] = {"device": device, "dtype": dtype, "generator": generator}
         self.layers = nn.ModuleList(KANLayer(n_in, n_out, **self.options, **places) for n_in, n_out in pairwise(widths))
+        for depth, found in edges.items():
+            layer, size = self.kan_layers[depth], widths[depth + 1]
+            layer.formulas = SymbolicEdges(
+                tuple(found.values()), tuple(found), out_features=size, device=device, dtype=dtype
+            )
         index = None if selected is None else torch.tensor(selected, dtype=torch.long, device=device)
         self.register_buffer("select_index", index)
 
@@ -142,6 +155,11 @@ class KANHead(nn.Module):
     def config(self) -> dict[str, Any]:
         """Everything that rebuilds the structure, as JSON-able values (no weights, dtype or device)."""
         domain = self.options["domain"]
+        formulas = [
+            [depth, dst, src, family.name]
+            for depth, layer in enumerate(self.kan_layers)
+            for dst, src, family in (layer.formulas.named() if layer.formulas is not None else ())
+        ]
         return {
             "in_features": self.in_features,
             "out_features": self.out_features,
@@ -152,6 +170,7 @@ class KANHead(nn.Module):
             "node_ids": None if self.node_ids is None else [list(ids) for ids in self.node_ids],
             "input_names": None if self.input_names is None else list(self.input_names),
             "output_names": None if self.output_names is None else list(self.output_names),
+            **({"formulas": formulas} if formulas else {}),
         }
 
     def forward(self, x: Tensor) -> Tensor:
@@ -276,7 +295,7 @@ class KANHead(nn.Module):
 
 def rebuilt(head: KANHead, layers: Sequence[KANLayer], **changes: Any) -> KANHead:
     """Make a new head from finished layers and the config of another; torch's global generator stays."""
-    new = KANHead(**{**head.config, **changes}, generator=torch.Generator())
+    new = KANHead(**{**head.config, "formulas": (), **changes}, generator=torch.Generator())
     new.layers = nn.ModuleList(layers)
     return new.to(device=layers[0].weight.device).train(head.training)
 

@@ -11,8 +11,18 @@ import torch
 from torch import Tensor
 
 from kaninterp.core.errors import InputError, InputTypeError, NamesError, PlanError, ShapeError, StateError
+from kaninterp.core.families import Family, families_of
 
-__all__ = ["check_input", "check_lists", "checked_ids", "checked_names", "checked_select", "checked_widths"]
+__all__ = [
+    "check_input",
+    "check_lists",
+    "checked_edge",
+    "checked_formulas",
+    "checked_ids",
+    "checked_names",
+    "checked_select",
+    "checked_widths",
+]
 
 
 def checked_widths(widths: tuple[Any, ...]) -> tuple[int, ...]:
@@ -75,6 +85,38 @@ def checked_names(names: Any, count: int, what: str) -> tuple[str, ...] | None:
     if len(listed) != count or len(set(listed)) != len(listed):
         raise NamesError(f"{what} names must be {count} different texts, got {len(listed)}: {list(listed)[:20]}")
     return listed
+
+
+def checked_edge(edge: Any, widths: Sequence[int]) -> tuple[int, int, int]:
+    """Return an edge (layer, dst, src) as plain integers if a head of these widths has it."""
+    try:
+        layer, dst, src = edge
+    except (TypeError, ValueError):
+        raise InputTypeError(f"an edge is three whole numbers (layer, dst, src), got {edge!r}") from None
+    if not all(isinstance(number, Integral) and not isinstance(number, bool) for number in (layer, dst, src)):
+        raise InputTypeError(f"an edge is three whole numbers (layer, dst, src), got {edge!r}")
+    if not 0 <= layer < len(widths) - 1:
+        raise InputError(f"there is no edge {tuple(edge)}: the head has layers 0 to {len(widths) - 2}")
+    if not (0 <= dst < widths[layer + 1] and 0 <= src < widths[layer]):
+        raise InputError(
+            f"there is no edge {tuple(edge)}: layer {layer} has dst 0 to {widths[layer + 1] - 1} and src 0 to "
+            f"{widths[layer] - 1} (places in this head, as in its trace)"
+        )
+    return int(layer), int(dst), int(src)
+
+
+def checked_formulas(formulas: Any, widths: tuple[int, ...]) -> dict[int, dict[tuple[int, int], Family]]:
+    """Return which edges are formulas of which family, as layer -> (dst, src) -> family."""
+    found: dict[int, dict[tuple[int, int], Family]] = {}
+    for each in formulas or ():
+        if not isinstance(each, Sequence) or isinstance(each, str) or len(each) != 4:
+            raise InputTypeError(f"formulas: expected (layer, dst, src, family) for each, got {each!r}")
+        layer, dst, src = checked_edge(each[:3], widths)
+        edges = found.setdefault(layer, {})
+        if (dst, src) in edges:
+            raise InputError(f"formulas: edge {(layer, dst, src)} is there twice; give it one formula")
+        (edges[dst, src],) = families_of([each[3]])
+    return found
 
 
 def check_input(x: Any, in_features: int, weight: Tensor) -> None:

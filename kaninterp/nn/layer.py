@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -27,6 +28,7 @@ from kaninterp.nn.planes import Placement, SplineSpec, place, planes
 from kaninterp.nn.projection import transfer_operator
 from kaninterp.nn.room import with_room
 from kaninterp.nn.start import carried, started, untouched
+from kaninterp.nn.symbolic import SymbolicEdges
 
 __all__ = ["DEFAULT_OUTSIDE", "PARTS", "KANLayer"]
 
@@ -83,6 +85,8 @@ class KANLayer(nn.Module):
         Smallest and largest training inputs since the last `update`.
     start : Tensor, shape (2, out, in)
         What the splines started from, see `kaninterp.nn.start`.
+    formulas : SymbolicEdges or None
+        Edges that are formulas in place of splines, see `kaninterp.nn.formulas.with_formulas`.
 
     Raises
     ------
@@ -127,6 +131,7 @@ class KANLayer(nn.Module):
     calibrated: Tensor
     seen: Tensor
     start: Tensor
+    formulas: SymbolicEdges | None
     _lo: Tensor
     _hi: Tensor
     _per_unit: Tensor
@@ -171,6 +176,7 @@ class KANLayer(nn.Module):
         self.register_buffer("start", torch.empty(2, out_features, in_features, **factory))
         for name, part in place(self.knots, self.spec)._asdict().items():
             self.register_buffer(f"_{name}", part, persistent=False)
+        self.register_module("formulas", None)
         self._unpruned = True
         self._calibrated = False
         self._gram: tuple[Tensor, Tensor, Tensor] | None = None
@@ -211,6 +217,11 @@ class KANLayer(nn.Module):
     def domain(self) -> Tensor:
         """Ends of every input's domain, shape (2, in)."""
         return torch.stack((self.knots[:, 0], self.knots[:, -1]))
+
+    @property
+    def spline_mask(self) -> Tensor:
+        """1 for a live edge that is a spline, 0 for a silenced one and for one that is a formula; (out, in)."""
+        return self.mask if self.formulas is None else self.formulas.without(self.mask)
 
     @property
     def untouched(self) -> Tensor:
@@ -276,7 +287,7 @@ class KANLayer(nn.Module):
         x : Tensor, shape (n, in)
             Of any floating dtype.
         part : {"all", "spline", "base"}
-            Which part of the functions.
+            Which part of the functions; that of a formula is "spline".
 
         Returns
         -------
@@ -287,7 +298,8 @@ class KANLayer(nn.Module):
             raise InputError(f"part={part!r} is not a part of an edge; allowed: {', '.join(PARTS)}")
         chosen = {"all": slice(None), "spline": slice(None, -1), "base": slice(-1, None)}[part]
         basis = self.basis(x)[:, chosen]
-        return torch.einsum("nmi,omi->noi", basis, self.masked_weight()[:, chosen].to(basis.dtype))
+        values = torch.einsum("nmi,omi->noi", basis, self.masked_weight()[:, chosen].to(basis.dtype))
+        return values if self.formulas is None or part == "base" else self.formulas.put(values, x, self.mask)
 
     def gram(self) -> Tensor:
         """Centred Gram matrix of the basis under the uniform measure on the domain: (in, K + 1, K + 1)."""
@@ -298,8 +310,9 @@ class KANLayer(nn.Module):
         return self._gram_and_root()[1]
 
     def masked_weight(self) -> Tensor:
-        """All coefficients with those of masked edges set to 0, shape (out, K + 1, in)."""
-        return self.weight if self._unpruned else self.weight * self.mask.unsqueeze(1)
+        """All coefficients with those of masked edges and of formulas set to 0, shape (out, K + 1, in)."""
+        plain = self._unpruned and self.formulas is None
+        return self.weight if plain else self.weight * self.spline_mask.unsqueeze(1)
 
     @torch.no_grad()
     def set_mask(self, mask: Tensor) -> None:
@@ -409,6 +422,7 @@ class KANLayer(nn.Module):
         for name in ("bias", "mask", "calibrated", "seen"):
             getattr(new, name).copy_(getattr(self, name))
         new.start.copy_(carried(self.start, self.coef, new.coef))
+        new.formulas = copy.deepcopy(self.formulas)
         new._domain_changed()
         new._sync_flags()
         return new.train(self.training)
@@ -452,7 +466,8 @@ class KANLayer(nn.Module):
         return uniform_knots(lo, hi, self.grid) if self.spec.uniform else rescale_knots(self.knots, lo, hi)
 
     def _evaluate(self, rows: Tensor) -> Tensor:
-        return spline_linear(rows, self.masked_weight(), self.bias, self.spec, self.placement)
+        values = spline_linear(rows, self.masked_weight(), self.bias, self.spec, self.placement)
+        return values if self.formulas is None else values + self.formulas(rows, self.mask).to(values.dtype)
 
     def _watch(self, rows: Tensor) -> None:
         """Remember the range of training inputs; the first batch sets the domain."""

@@ -134,6 +134,8 @@ def _with_edges(layer: KANLayer, mask: Mask, bias: Floats) -> KANLayer:
     new.set_mask(torch.from_numpy(mask).to(new.mask))
     with torch.no_grad():
         new.bias.copy_(torch.from_numpy(bias))
+    if new.formulas is not None:
+        new.formulas = new.formulas.cut(new.mask)
     return new
 
 
@@ -144,7 +146,7 @@ def _sliced(layer: KANLayer, rows: list[int], columns: list[int]) -> KANLayer:
         len(columns), len(rows), grid=spec.grid, order=spec.order, uniform=spec.uniform, outside=spec.outside,
         base=spec.base, noise=layer.noise, moving_domain=layer.moving_domain, device="meta", dtype=layer.weight.dtype,
     ).to_empty(device=layer.weight.device)  # fmt: skip
-    state = layer.state_dict()
+    state = {name: value for name, value in layer.state_dict().items() if "." not in name}
     state["weight"] = state["weight"][rows][..., columns]
     state["mask"] = state["mask"][rows][:, columns]
     state["bias"] = state["bias"][rows]
@@ -152,6 +154,8 @@ def _sliced(layer: KANLayer, rows: list[int], columns: list[int]) -> KANLayer:
     state["seen"] = state["seen"][:, columns]
     state["start"] = state["start"][:, rows][..., columns]
     new.load_state_dict(state)
-    for parameter, source in zip(new.parameters(), layer.parameters(), strict=True):
-        parameter.requires_grad_(source.requires_grad)
+    if layer.formulas is not None:
+        new.formulas = layer.formulas.cut(layer.mask, rows, columns)
+    new.weight.requires_grad_(layer.weight.requires_grad)
+    new.bias.requires_grad_(layer.bias.requires_grad)
     return new.train(layer.training)
