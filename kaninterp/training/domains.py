@@ -22,12 +22,12 @@ def heads_of(model: nn.Module) -> tuple[KANHead, ...]:
     return tuple(module for module in model.modules() if isinstance(module, KANHead))
 
 
-def check_still(heads: tuple[KANHead, ...]) -> None:
+def check_still(heads: tuple[KANHead, ...], optimizer: str = "lbfgs") -> None:
     """Raise `InputError` if a domain would move between two evaluations of one step."""
     if any(layer.moving_domain for head in heads for layer in head.kan_layers):
         raise InputError(
-            "optimizer='lbfgs' with a head of moving_domain=True: L-BFGS puts earlier weights back within a step, and "
-            "domains that moved in between do not go with them. Use optimizer='adam', or moving_domain=False."
+            f"optimizer={optimizer!r} with a head of moving_domain=True: it puts earlier weights back within a step, "
+            "and domains that moved in between do not go with them. Use optimizer='adam', or moving_domain=False."
         )
 
 

@@ -16,11 +16,13 @@ from kaninterp.data import called, preserved_rng
 from kaninterp.nn import rows_first, undisturbed
 from kaninterp.nn.losses import resolve_loss
 from kaninterp.training.checkpoint import Checkpoint
+from kaninterp.training.damped_steps import DampedSteps
 from kaninterp.training.domains import check_still, heads_of
 from kaninterp.training.feeds import Feeds, prepare
+from kaninterp.training.head_rows import check_squared, trained_head
 from kaninterp.training.history import FitResult, as_history
 from kaninterp.training.objective import Objective
-from kaninterp.training.optimisers import as_stepper
+from kaninterp.training.optimisers import Stepper, as_stepper
 from kaninterp.training.options import FitOptions, OptimizerChoice, Sparsity
 from kaninterp.training.run import Run, repeat
 from kaninterp.training.sparsity import InputShrinkage, RawColumns, check_possible
@@ -79,11 +81,15 @@ def fit(
         about 64 to 128 steps; L-BFGS always steps on all rows, and `batch_size` only bounds its memory.
     optimizer
         "adam"; "lbfgs": all rows at once, one outer step of `lbfgs_steps` iterations with a strong Wolfe
-        line search per epoch; or a callable that makes a torch optimizer from the parameters.
+        line search per epoch; "lm": Levenberg-Marquardt, one step on all rows per epoch, for squared errors and
+        one `KANHead` of up to 3000 numbers that is all that is trained (what is in front of it is frozen, runs in
+        eval mode, and its features of all rows are kept in memory); or a callable that makes a torch optimizer
+        from the parameters.
     lr, schedule
-        Learning rate (Adam 3e-3, L-BFGS 1), following a "cosine" down over the epochs, or "constant".
+        Learning rate (Adam 3e-3, L-BFGS 1, none for Levenberg-Marquardt), following a "cosine" down over the
+        epochs, or "constant".
     clip
-        Largest gradient norm per step; None: no clipping. Not used by L-BFGS.
+        Largest gradient norm per step; None: no clipping. Used by Adam and its kind.
     loss
         "mse", "mae", "huber", "cross_entropy", "bce", a callable, or None: chosen by the target's dtype.
     sparsity
@@ -147,6 +153,8 @@ def fit(
         seed=seed,
     )
     row_loss = resolve_loss(loss)
+    if optimizer == "lm":
+        check_squared(loss, None)
     if not isinstance(model, nn.Module):
         raise InputTypeError(f"model: expected a torch.nn.Module, got a {type(model).__name__}.")
     with _seeded(seed), _training_mode(model):
@@ -162,6 +170,8 @@ def fit(
             batch_size=batch_size,
             generator=generator,
         )
+        if optimizer == "lm":
+            check_squared(loss, feeds.data.first.target)
         run = _assemble(model, options, feeds, row_loss, generator)
         file = None if checkpoint is None else Checkpoint(checkpoint, _fingerprint(run, loss))
         state = file.load() if file is not None and resume else None
@@ -180,8 +190,9 @@ def _assemble(model: nn.Module, options: FitOptions, feeds: Feeds, row_loss: Any
         called(model, few)  # what cannot run is refused before anything is changed
     heads = heads_of(model)
     if options.full_batch:
-        check_still(heads)
+        check_still(heads, str(options.optimizer))
     sparsity = options.sparsity
+    alone = trained_head(model, heads, sparsity) if options.optimizer == "lm" else None
     raw = shrinkage = None
     if sparsity is not None:
         raw = RawColumns.of(model, feeds.data)
@@ -190,13 +201,18 @@ def _assemble(model: nn.Module, options: FitOptions, feeds: Feeds, row_loss: Any
     objective = Objective(
         model, row_loss, heads=heads, sparsity=sparsity, shrinkage=shrinkage, in_loss=options.full_batch
     )
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    stepper: Stepper
+    if alone is None:
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        stepper = as_stepper(options, objective, parameters, shrinkage)
+    else:
+        stepper = DampedSteps(alone, objective, sparsity=sparsity, follow=options.domain_updates)
     return Run(
         model,
         options,
         feeds=feeds,
         objective=objective,
-        stepper=as_stepper(options, objective, parameters, shrinkage),
+        stepper=stepper,
         heads=heads,
         raw=raw,
         shrinkage=shrinkage,

@@ -39,7 +39,8 @@ class FitResult:
     best_loss : float
         Its validation loss; without validation its training loss.
     stopped : str
-        "epochs": all were run; "patience": no better validation loss for so many epochs.
+        "epochs": all were run; "patience": no better validation loss for so many epochs; "converged":
+        no further step of Levenberg-Marquardt helps.
     n_train, n_validation : int or None
         Rows used; None if a stream did not say.
     dropped_inputs : tuple of str

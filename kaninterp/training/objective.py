@@ -54,6 +54,11 @@ class Objective:
             self._head_weight = self._sparsity.head * self._sparsity.ramped(epoch, epochs)
             self._push = self._sparsity.push(epoch, epochs)
 
+    @property
+    def head_weight(self) -> float:
+        """Weight of the head penalty in this epoch."""
+        return self._head_weight
+
     def loss(self, batch: Batch) -> Tensor:
         """Mean loss over the rows of a batch."""
         output = batch.call(self.model)

@@ -16,7 +16,7 @@ from kaninterp.training.objective import Objective
 from kaninterp.training.options import DEFAULT_LR, FitOptions
 from kaninterp.training.sparsity import InputShrinkage
 
-__all__ = ["EpochStats", "Stepper", "as_stepper"]
+__all__ = ["EpochStats", "Remembering", "Stepper", "as_stepper"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +30,30 @@ class EpochStats:
     steps: int
 
 
+class Remembering(Protocol):
+    """Something whose state goes into a checkpoint, as every torch optimizer's does."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the state."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
+        """Go on from a state."""
+
+
 class Stepper(Protocol):
     """An optimiser that knows how to spend an epoch."""
 
-    optimizer: torch.optim.Optimizer
-    start_lr: float
+    @property
+    def optimizer(self) -> Remembering:
+        """Keep what a checkpoint needs."""
+
+    @property
+    def start_lr(self) -> float:
+        """Start with this learning rate."""
+
+    @property
+    def converged(self) -> bool:
+        """Say whether no step is left to make."""
 
     def epoch(self, feeds: Feeds, generator: torch.Generator, *, lr: float) -> EpochStats:
         """Train for one epoch."""
@@ -51,6 +70,8 @@ class Stepper(Protocol):
 
 class SmallSteps:
     """A step per batch, with gradient clipping and proximal steps."""
+
+    converged = False
 
     def __init__(
         self,
@@ -106,6 +127,8 @@ class LargeStep:
     The gradient is summed over batches, so memory does not grow with the rows. Penalties are part of the
     loss; columns that come near zero are then set to zero and kept there.
     """
+
+    converged = False
 
     def __init__(
         self,
@@ -189,9 +212,10 @@ def as_stepper(
     if options.optimizer == "lbfgs":
         lr = DEFAULT_LR["lbfgs"] if options.lr is None else options.lr
         return LargeStep(parameters, objective, lr=lr, steps=options.lbfgs_steps, shrinkage=shrinkage)
+    optimizer: Any
     if options.optimizer == "adam":
         lr = DEFAULT_LR["adam"] if options.lr is None else options.lr
-        optimizer: Any = torch.optim.Adam(parameters, lr=lr)
+        optimizer = torch.optim.Adam(parameters, lr=lr)
     else:
         assert not isinstance(options.optimizer, str)  # noqa: S101 - names were checked with the options
         optimizer = options.optimizer(parameters)

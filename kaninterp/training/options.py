@@ -18,6 +18,7 @@ __all__ = ["FitOptions", "OptimizerChoice", "Sparsity"]
 OptimizerChoice = str | Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 DEFAULT_LR = {"adam": 3e-3, "lbfgs": 1.0}
+OPTIMIZERS = (*DEFAULT_LR, "lm")
 SCHEDULES = ("cosine", "constant")
 COSINE_FLOOR = 0.02
 """Where the cosine ends, as a share of the learning rate: small steps settle, none at all would waste epochs."""
@@ -167,17 +168,23 @@ class FitOptions:
             raise InputTypeError(f"sparsity: expected a Sparsity(...), got {type(self.sparsity).__name__}.")
         _check_name("schedule", self.schedule, SCHEDULES)
         if isinstance(self.optimizer, str):
-            _check_name("optimizer", self.optimizer, tuple(DEFAULT_LR))
+            _check_name("optimizer", self.optimizer, OPTIMIZERS)
         elif not callable(self.optimizer):
             raise InputTypeError(
-                "optimizer: expected 'adam', 'lbfgs' or a callable that makes a torch optimizer from parameters, got "
-                f"{type(self.optimizer).__name__}."
+                "optimizer: expected 'adam', 'lbfgs', 'lm' or a callable that makes a torch optimizer from parameters, "
+                f"got {type(self.optimizer).__name__}."
+            )
+
+        if self.optimizer == "lm" and self.lr is not None:
+            raise InputError(
+                f"lr={self.lr!r} with optimizer='lm': its steps have no learning rate, their damping follows from how "
+                "well they do. Leave lr out, or use optimizer='lbfgs' or 'adam'."
             )
 
     @property
     def full_batch(self) -> bool:
         """Whether a step sees all rows."""
-        return self.optimizer == "lbfgs"
+        return self.optimizer in ("lbfgs", "lm")
 
     def rate(self, epoch: int, start: float) -> float:
         """Learning rate of an epoch counted from 0, `start` at first."""

@@ -95,6 +95,8 @@ class Run:
         }
         self.history.append(row)
         self.epoch += 1
+        if not self.stopped and self._stepper.converged and self.epoch > self._settled:
+            self.stopped = "converged"
         if not self.stopped and self.epoch == epochs:
             self.stopped = "epochs"
         return row
