@@ -13,6 +13,9 @@ from kaninterp.nn.penalty import edge_strengths, strength_entropy
 
 __all__ = ["check_still", "effective_edges", "follow_inputs", "heads_of"]
 
+FULL_BATCH = {"lbfgs": "L-BFGS", "lm": "Levenberg-Marquardt"}
+"""Optimisers whose steps see all rows, as they are written in a text."""
+
 SLACK = 0.05
 """Move a domain when one of its ends is off by more than this share of its width: less is not worth a refit."""
 
@@ -26,8 +29,9 @@ def check_still(heads: tuple[KANHead, ...], optimizer: str = "lbfgs") -> None:
     """Raise `InputError` if a domain would move between two evaluations of one step."""
     if any(layer.moving_domain for head in heads for layer in head.kan_layers):
         raise InputError(
-            f"optimizer={optimizer!r} with a head of moving_domain=True: it puts earlier weights back within a step, "
-            "and domains that moved in between do not go with them. Use optimizer='adam', or moving_domain=False."
+            f"optimizer={optimizer!r} with a head of moving_domain=True: {FULL_BATCH[optimizer]} puts earlier weights "
+            "back within a step, and domains that moved in between do not go with them. Use optimizer='adam', or "
+            "moving_domain=False."
         )
 
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from kaninterp.nn.chunked import backward_chunks
 from kaninterp.nn.head import KANHead
 from kaninterp.nn.layer import KANLayer
 from kaninterp.nn.planes import place, planes, slope_planes
@@ -23,7 +24,8 @@ __all__ = ["HeadTwin", "LayerTwin", "Part", "Passed"]
 class Part(Protocol):
     """Something a layer adds to its nodes; `size` trainable numbers.
 
-    `see` is called once per forward pass, and what it returns is handed to the other three.
+    `see` is called once per forward pass; what it returns is handed to `values` and `columns`. Everywhere `by_node`
+    (n, outputs, out) holds the derivatives of the head's outputs by the nodes of the layer.
     """
 
     size: int
@@ -40,14 +42,11 @@ class Part(Protocol):
     def values(self, seen: Any) -> Tensor:
         """Give what it adds to the nodes, (n, out)."""
 
-    def slopes(self, x: Tensor) -> Tensor | None:
-        """Give its derivatives by the inputs, (n, out, in); None: it does not depend on them."""
+    def back(self, x: Tensor, by_node: Tensor) -> Tensor | None:
+        """Give the derivatives of the outputs by the inputs, (n, outputs, in); None: it does not depend on them."""
 
     def columns(self, seen: Any, by_node: Tensor, out: Tensor) -> None:
-        """Write the derivatives of the outputs by its numbers over `out` (n, outputs, size).
-
-        `by_node` (n, outputs, out): the derivatives of the outputs by the nodes of the layer.
-        """
+        """Write the derivatives of the outputs by its numbers over `out` (n, outputs, size)."""
 
     def store(self) -> None:
         """Write its numbers back into the layer it was made from."""
@@ -109,9 +108,15 @@ class SplinePart:
         """Sum the edges per node."""
         return seen.flatten(1) @ self._weight.flatten(1).t()
 
-    def slopes(self, x: Tensor) -> Tensor:
-        """Slopes of all edges."""
-        return torch.einsum("nmi,omi->noi", slope_planes(x, self._spec, self._where), self._weight)
+    def back(self, x: Tensor, by_node: Tensor) -> Tensor:
+        """Go back through the slopes of all edges."""
+        if by_node.shape[1] > 1 or x.device.type != "cpu":
+            return by_node @ torch.einsum("nmi,omi->noi", slope_planes(x, self._spec, self._where), self._weight)
+        found, _ = backward_chunks(
+            by_node[:, 0].contiguous(), x, self._weight, self._spec, self._where, of_x=True, of_weight=False
+        )
+        assert found is not None  # noqa: S101 - it was asked for
+        return found.unsqueeze(1)
 
     def columns(self, seen: Tensor, by_node: Tensor, out: Tensor) -> None:
         """Planes times what the node above them does."""
@@ -154,8 +159,8 @@ class BiasPart:
         """The constants, for all rows."""
         return self._bias
 
-    def slopes(self, x: Tensor) -> None:
-        """Have no slope."""
+    def back(self, x: Tensor, by_node: Tensor) -> None:
+        """Depend on nothing."""
 
     def columns(self, seen: None, by_node: Tensor, out: Tensor) -> None:  # noqa: ARG002
         """What the nodes do."""
@@ -191,9 +196,9 @@ class LayerTwin:
             total = total + part.values(kept)
         return total, seen
 
-    def slopes(self, x: Tensor) -> Tensor:
-        """Derivatives of the nodes by the inputs, (n, out, in)."""
-        found = [slopes for slopes in (part.slopes(x) for part in self.parts) if slopes is not None]
+    def back(self, x: Tensor, by_node: Tensor) -> Tensor:
+        """Derivatives of the outputs by the inputs, (n, outputs, in), from those by the nodes."""
+        found = [own for own in (part.back(x, by_node) for part in self.parts) if own is not None]
         return found[0] if len(found) == 1 else torch.stack(found).sum(0)
 
     def columns(self, seen: tuple[Any, ...], by_node: Tensor, out: Tensor) -> None:
@@ -286,5 +291,5 @@ class HeadTwin:
             layer = self.layers[depth]
             layer.columns(passed.seen[depth], by_node, rooms[depth])
             if depth:
-                by_node = by_node @ layer.slopes(passed.inputs[depth])
+                by_node = layer.back(passed.inputs[depth], by_node)
         return whole.view(n * outputs, self.size)
