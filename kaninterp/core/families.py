@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -19,8 +20,10 @@ from .frozen import Array, BoolArray
 
 __all__ = ["FAMILIES", "Family", "families_of"]
 
-BESSEL_POINTS = 64
-"""Points of the trapezoid sum for J0, beside one per unit of the argument: exact to rounding from there on."""
+BESSEL_STEPS, BESSEL_TERMS = 16, 9
+"""Points per unit where J0 and J1 are expanded, and terms there: (1/32)^9 / 9! is far below the rounding of float64."""
+BESSEL_FAR = 64.0
+"""From here on the series for large arguments is exact to rounding."""
 STEP = 6e-6
 """Step of the central difference for a family without a slope: the cube root of the rounding of float64."""
 
@@ -184,15 +187,50 @@ def _exponents(low: Array, high: Array) -> BoolArray:
 
 
 def _bessel(order: int) -> Elementwise:
-    """J0 or J1: the mean of cos(n t - u sin t) over a circle, by the trapezoid rule."""
+    """J0 or J1; NaN where u is not finite."""
 
     def function(u: Array) -> Array:
         u = np.asarray(u, dtype=np.float64)
-        points = BESSEL_POINTS + int(np.ceil(np.abs(u).max(initial=0.0)))
-        t = (np.arange(points) + 0.5) * (math.pi / points)
-        return np.asarray(np.cos(order * t - u[..., None] * np.sin(t)).mean(-1))
+        size = np.abs(u)
+        near = np.where(size < BESSEL_FAR, size, 0.0)
+        values = _expanded(near, _bessel_table()[order])
+        far = np.isfinite(size) & (size >= BESSEL_FAR)
+        values[far] = _bessel_far(order, size[far])
+        return np.asarray(np.where(np.isfinite(size), values * np.sign(u) if order else values, np.nan))
 
     return function
+
+
+@lru_cache(maxsize=1)
+def _bessel_table() -> tuple[Array, Array]:
+    """Taylor coefficients of J0 and J1, (points, terms): the integral of cos(u sin t) over a circle, derived in u."""
+    points = 64 + int(BESSEL_FAR)  # the trapezoid rule is exact to rounding from there on
+    t = (np.arange(points) + 0.5) * (math.pi / points)
+    angle = np.outer(np.arange(int(BESSEL_FAR) * BESSEL_STEPS + 1) / BESSEL_STEPS, np.sin(t))
+    waves, signs = (np.cos(angle), np.sin(angle)), (1, -1, -1, 1)  # cos, -sin, -cos, sin: its derivatives
+    slopes = np.stack([signs[k % 4] * (waves[k % 2] @ np.sin(t) ** k) / points for k in range(BESSEL_TERMS + 1)], 1)
+    factorials = np.array([math.factorial(k) for k in range(BESSEL_TERMS)], dtype=np.float64)
+    return slopes[:, :-1] / factorials, -slopes[:, 1:] / factorials
+
+
+def _expanded(u: Array, table: Array) -> Array:
+    """Taylor sums about the nearest of the table's points."""
+    nearest = np.rint(u * BESSEL_STEPS).astype(np.int64)
+    away = u - nearest / BESSEL_STEPS
+    total = table[nearest, -1]
+    for k in range(table.shape[1] - 2, -1, -1):
+        total = total * away + table[nearest, k]
+    return np.asarray(total)
+
+
+def _bessel_far(order: int, u: Array) -> Array:
+    """Hankel's series for large arguments (NIST Digital Library of Mathematical Functions, 10.17.3)."""
+    waves, term = [np.zeros_like(u), np.zeros_like(u)], np.ones_like(u)
+    for k in range(BESSEL_TERMS + 4):
+        waves[k % 2] += (-1) ** (k // 2) * term
+        term = term * (4 * order**2 - (2 * k + 1) ** 2) / (8 * (k + 1) * u)
+    phase = u - (order / 2 + 0.25) * math.pi
+    return np.asarray(np.sqrt(2 / (math.pi * u)) * (waves[0] * np.cos(phase) - waves[1] * np.sin(phase)))
 
 
 _BESSEL_0, _BESSEL_1 = _bessel(0), _bessel(1)

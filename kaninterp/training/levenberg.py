@@ -92,7 +92,8 @@ class Descent:
 
     def __init__(self, head: KANHead, data: HeadRows) -> None:
         self.head, self.data = head, data
-        self.damping = LINEAR_DAMPING if len(head.kan_layers) == 1 else START_DAMPING
+        linear = len(head.kan_layers) == 1 and head.kan_layers[0].formulas is None
+        self.damping = LINEAR_DAMPING if linear else START_DAMPING
         self.growth = 2.0
         self.push: EdgePush | None = None
         self.reread()
