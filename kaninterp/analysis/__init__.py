@@ -7,6 +7,7 @@ from .attribution import NORMS, aggregate, remainders
 from .bundle import Analysis, LayerRanges, LayerScores, LayerStraightness
 from .conclusions import analyze
 from .drivers import Driver, column_effects, lag_profile, lag_words, node_drivers
+from .edge_points import EdgePoints, edge_points
 from .findings import CHECKS, SECTIONS, find
 from .findings_edges import rank_agreement
 from .findings_inputs import column_shares
@@ -44,6 +45,7 @@ from .scores import SCORES, Score, edge_scores, layer_scores, score_named
 from .sizes import compact_widths, multiply_adds, parameters
 from .straightness import STRAIGHT_R2, layer_straightness
 from .survival import Need, holm, measure_need
+from .symbolic import GOOD_R2, EdgeFit, fit_edges, suggest
 from .trust import TRUST_CHECKS, Trust, TrustCheck, judge
 from .understated import Understated, understated
 from .verdicts import input_verdicts
@@ -54,6 +56,7 @@ __all__ = [
     "CODES",
     "DEFAULT_RULE",
     "DRAWING_LIMIT",
+    "GOOD_R2",
     "LEVELS",
     "NORMS",
     "QUESTIONS",
@@ -70,6 +73,8 @@ __all__ = [
     "BudgetRule",
     "Count",
     "Driver",
+    "EdgeFit",
+    "EdgePoints",
     "EdgeRule",
     "Flow",
     "Fraction",
@@ -98,8 +103,10 @@ __all__ = [
     "compact_widths",
     "drop_inputs",
     "edge_codes",
+    "edge_points",
     "edge_scores",
     "find",
+    "fit_edges",
     "flow",
     "flows",
     "from_json",
@@ -132,6 +139,7 @@ __all__ = [
     "rule_named",
     "score_named",
     "score_table",
+    "suggest",
     "to_graph",
     "to_json",
     "to_mask",

@@ -1,0 +1,92 @@
+"""One edge over the range of its data, and formulas for it in the units of its node, with the simplest numbers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from kaninterp.core.edge_formula import EdgeFormula
+from kaninterp.core.families import Family
+
+from .edge_points import EdgePoints
+from .family_starts import Symmetry
+
+__all__ = ["Curve"]
+
+WORSE = 1e-6
+"""Loss of R^2 that is rounding, where a formula is written with simpler numbers."""
+
+Fitted = tuple[EdgeFormula, float]
+
+
+class Curve:
+    """One edge over the range of its data; it varies."""
+
+    def __init__(self, points: EdgePoints, dst: int, src: int) -> None:
+        self.dst, self.src = dst, src
+        self.x, self.y, self.weights = points.x[src], points.curves[dst, src], points.weights[src]
+        self.seen, self.numbers = float(points.seen[src]), float(points.numbers[src])
+        self.low, self.high = float(self.x[0]), float(self.x[-1])
+        size = float(np.abs(self.y).max())
+        self._size, self._y = size, self.y / size
+        self._spread = float(self.weights @ (self._y - self.weights @ self._y) ** 2)
+
+    def written(self, family: Family, kind: Symmetry, found: tuple[float, float], *, tied: bool) -> Fitted | None:
+        """In the units of x, with a = 1 or -1 and b = 0 where c and d make up for it and no digits are lost.
+
+        Parameters
+        ----------
+        family, kind : Family, Symmetry
+            f, and what c and d make up for.
+        found : (float, float)
+            a and b on the axis t from -1 to 1 over the range.
+        tied : bool
+            Whether the argument is 0 where x is 0.
+
+        Returns
+        -------
+        (EdgeFormula, float) or None
+            The formula and its R^2; None if it cannot be computed in float64.
+        """
+        a, b = found
+        half = (self.high - self.low) / 2
+        slope = a / half
+        shift = 0.0 if tied else b - slope * (self.low + half)
+        plain = self._solved(family, slope, shift)
+        simple = slope, shift
+        if kind.scale or kind.constant:
+            simple = math.copysign(1.0, a), shift / abs(slope)
+        if kind.shift or kind.constant:
+            simple = simple[0], 0.0
+        simpler = plain if simple == (slope, shift) else self._solved(family, *simple)
+        if simpler is None or (plain is not None and simpler[1] < plain[1] - WORSE * (1 - plain[1]) - WORSE**2):
+            return plain
+        return simpler
+
+    def r2(self, formula: EdgeFormula) -> float:
+        """1 - SSE / SST of the formula as it is written."""
+        fitted = formula(self.x) / self._size
+        return 1 - float(self.weights @ (self._y - fitted) ** 2) / self._spread
+
+    def _solved(self, family: Family, a: float, b: float) -> Fitted | None:
+        """With the best c and d."""
+        if not (math.isfinite(a) and math.isfinite(b)):
+            return None
+        with np.errstate(all="ignore"):
+            f = np.asarray(family.function(a * self.x + b), dtype=np.float64)
+            size = float(np.abs(f).max())
+            if not math.isfinite(size):
+                return None
+            centred = f / size if size > 0 else f
+            mean = float(self.weights @ centred)
+            centred = centred - mean
+            square = float(self.weights @ centred**2)
+            level = float(self.weights @ self._y)
+            c = float((self.weights * centred) @ (self._y - level)) / square if square > 0 else 0.0
+            d, c = (level - c * mean) * self._size, np.float64(c) * self._size / (size if size > 0 else 1.0)
+        if not (math.isfinite(c) and math.isfinite(d)):
+            return None
+        formula = EdgeFormula(family=family, a=a, b=b, c=float(c), d=d)
+        r2 = self.r2(formula)
+        return (formula, r2) if math.isfinite(r2) else None
