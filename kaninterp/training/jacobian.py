@@ -17,6 +17,7 @@ from kaninterp.nn.chunked import backward_chunks
 from kaninterp.nn.head import KANHead
 from kaninterp.nn.layer import KANLayer
 from kaninterp.nn.planes import place, planes, slope_planes
+from kaninterp.training.formula_part import FormulaPart
 
 __all__ = ["HeadTwin", "LayerTwin", "Part", "Passed"]
 
@@ -65,7 +66,7 @@ class SplinePart:
         self._layer, self._spec = layer, layer.spec
         self._where = place(layer.knots.detach().double(), layer.spec)
         self._weight = layer.masked_weight().detach().double().clone()
-        free = (layer.mask != 0).unsqueeze(1).expand_as(self._weight).clone()
+        free = (layer.spline_mask != 0).unsqueeze(1).expand_as(self._weight).clone()
         if layer.spec.base == "zero":
             free[:, -1] = False
         if not layer.weight.requires_grad:
@@ -185,7 +186,8 @@ class LayerTwin:
 
     def __init__(self, layer: KANLayer) -> None:
         self.spline = SplinePart(layer)
-        self.parts: tuple[Part, ...] = (self.spline, BiasPart(layer))
+        formulas = () if layer.formulas is None else (FormulaPart(layer),)
+        self.parts: tuple[Part, ...] = (self.spline, BiasPart(layer), *formulas)
         self.size = sum(part.size for part in self.parts)
 
     def see(self, x: Tensor) -> tuple[Tensor, tuple[Any, ...]]:

@@ -1,0 +1,253 @@
+"""Edges to formulas, together: after each exchange everything is trained again, and held-out rows decide.
+
+An edge snapped alone changes what every later edge sees; formulas that were each nearly right are wrong together. So
+edges are exchanged in groups, the numbers of all edges are trained on, and the exchange stands only if the loss on
+later rows stays within what it was. A group that fails is halved; an edge that fails alone is tried with its next
+best families, and stays a spline if none of them holds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from kaninterp.analysis import EdgeFit, suggest
+from kaninterp.core.errors import InputError
+from kaninterp.core.families import Family, families_of
+from kaninterp.core.frozen import Array
+from kaninterp.measure import trace
+from kaninterp.measure.losses import Loss, row_losses
+from kaninterp.measure.tracing import PROGRESS_DELAY
+from kaninterp.nn import KANHead
+from kaninterp.nn.formulas import formulas_of, with_formulas
+from kaninterp.symbolic.refit import refitted
+
+__all__ = ["Snapped", "SnappedEdge", "snap"]
+
+TOLERANCE = 0.02
+"""Share by which the held-out loss may rise for a formula: what another seed changes in training."""
+RESOLUTION = 1e-6
+"""Rise that counts as none, as a share of the loss of a constant: float32 knows no more."""
+STANDARD_ERRORS = 2.0
+"""Rise that counts as none in standard errors of the difference, row by row."""
+WORTH_TRYING = 0.9
+"""R2 of a fit from which on it is tried: training the rest again may make up for what is missing, not for more."""
+FAMILIES_TRIED = 3
+"""Families an edge is tried with when it fails alone."""
+
+Edge = tuple[int, int, int]
+Rows = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnappedEdge:
+    """What became of an edge.
+
+    Attributes
+    ----------
+    edge : (layer, dst, src)
+        Which.
+    family : str or None
+        Its function; None: it stayed a spline.
+    r2 : float
+        Of the best formula on the curve, when it was last fitted.
+    why : str
+        Why it stayed a spline; "" for a formula.
+    """
+
+    edge: Edge
+    family: str | None
+    r2: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Snapped:
+    """A head with formulas, and how it came about.
+
+    Attributes
+    ----------
+    head : KANHead
+        The new head; the given one is as it was.
+    edges : tuple of SnappedEdge
+        Every edge that was alive.
+    loss_before, loss : float
+        On the judging rows: of the given head, and of the new one.
+    """
+
+    head: KANHead
+    edges: tuple[SnappedEdge, ...]
+    loss_before: float
+    loss: float
+
+
+def snap(
+    head: KANHead,
+    learn: Rows,
+    judge: Rows,
+    *,
+    loss: Loss = None,
+    families: Iterable[str | Family] | None = None,
+    tolerance: float = TOLERANCE,
+    progress: bool = True,
+) -> Snapped:
+    """Exchange as many edges for formulas as held-out rows allow.
+
+    Parameters
+    ----------
+    head : KANHead
+        Not changed.
+    learn, judge : (Tensor (n, in), Tensor (n, ...))
+        Inputs of the head and targets: rows to train on, and later rows that decide.
+    loss
+        As for `kaninterp.fit`.
+    families : iterable of str or Family, optional
+        What to try; all of `FAMILIES`.
+    tolerance : float
+        Share by which the loss on the judging rows may rise above that of the given head.
+    progress : bool
+        Show a bar when it takes longer than a second.
+
+    Returns
+    -------
+    Snapped
+
+    Raises
+    ------
+    InputError
+        An unknown family, a tolerance below 0.
+    """
+    if not (np.isfinite(tolerance) and tolerance >= 0):
+        raise InputError(f"tolerance={tolerance}: a share from 0 on, such as 0.02 for two per cent of the loss")
+    judged = _Judge(head, judge, loss, tolerance)
+    work = _Work(head, learn, judged, families_of(families), loss)
+    total = work.left
+    with tqdm(total=total, desc="formulas", delay=PROGRESS_DELAY, leave=False, disable=not progress) as bar:
+        for left in work.steps():
+            bar.update(total - left - bar.n)
+    return work.result()
+
+
+class _Judge:
+    """Losses on later rows, and whether they are as good as the first ones."""
+
+    def __init__(self, head: KANHead, rows: Rows, loss: Loss, tolerance: float) -> None:
+        self._x, target = rows
+        output = self._output(head)
+        self._losses, _ = row_losses(loss, target, output)
+        self._first = self._losses(output)
+        centre = output.mean(0, keepdim=True).expand_as(output)
+        self._allowed = tolerance * float(self._first.mean()) + RESOLUTION * float(self._losses(centre).mean())
+
+    def _output(self, head: KANHead) -> Tensor:
+        with torch.no_grad():
+            output: Tensor = head.eval()(self._x)
+            return output
+
+    def rows(self, head: KANHead) -> Array:
+        return self._losses(self._output(head))
+
+    def holds(self, head: KANHead) -> bool:
+        """Whether the loss has not risen by more than is allowed, or by more than chance makes it."""
+        rise = self.rows(head) - self._first
+        if not np.isfinite(rise).all():
+            return False
+        error = float(rise.std()) / math.sqrt(len(rise))
+        # chance is an excuse only as far as it is small beside the loss itself
+        chance = STANDARD_ERRORS * error if error <= float(self._first.mean()) else 0.0
+        return float(rise.mean()) <= self._allowed + chance
+
+    @property
+    def first(self) -> float:
+        return float(self._first.mean())
+
+
+class _Work:
+    """The head as far as it has been snapped, and the edges that are left."""
+
+    def __init__(self, head: KANHead, learn: Rows, judge: _Judge, families: Sequence[Family], loss: Loss) -> None:
+        self._head, self._learn, self._judge, self._families, self._loss = head, learn, judge, families, loss
+        self._done: set[Edge] = set(formulas_of(head))
+        self._fits: dict[Edge, tuple[EdgeFit, ...]] = {}
+        self._failed: dict[Edge, str] = {}
+        self._look()
+
+    @property
+    def left(self) -> int:
+        return len(self._open())
+
+    def steps(self) -> Iterator[int]:
+        """Exchange what can be exchanged; gives how many edges are left after each trial."""
+        progress = True
+        while progress:
+            before = len(self._done)
+            promising = [edge for edge in self._open() if self._fits[edge][0].good]
+            yield from self._group(sorted(promising, key=lambda edge: -self._fits[edge][0].r2))
+            progress = len(self._done) > before
+        for edge in sorted(self._open(), key=lambda edge: -self._fits[edge][0].r2):
+            yield from self._alone(edge)
+
+    def result(self) -> Snapped:
+        found = formulas_of(self._head)
+        edges = tuple(
+            SnappedEdge(
+                edge=edge,
+                family=found[edge].family.name if edge in found else None,
+                r2=fits[0].r2,
+                why="" if edge in found else self._failed.get(edge, fits[0].why),
+            )
+            for edge, fits in sorted(self._fits.items())
+        )
+        loss = float(self._judge.rows(self._head).mean())
+        return Snapped(head=self._head, edges=edges, loss_before=self._judge.first, loss=loss)
+
+    def _open(self) -> list[Edge]:
+        return [edge for edge in self._fits if edge not in self._done and edge not in self._failed]
+
+    def _group(self, edges: list[Edge]) -> Iterator[int]:
+        if not edges:
+            return
+        accepted = self._try({edge: self._fits[edge][0] for edge in edges})
+        yield self.left
+        if not accepted and len(edges) > 1:
+            half = (len(edges) + 1) // 2
+            yield from self._group(edges[:half])
+            yield from self._group([edge for edge in edges[half:] if self._fits[edge][0].good])
+
+    def _alone(self, edge: Edge) -> Iterator[int]:
+        for fit in self._fits[edge][:FAMILIES_TRIED]:
+            if fit.r2 >= WORTH_TRYING and self._try({edge: fit}):
+                yield self.left
+                return
+        best = self._fits[edge][0]
+        self._failed[edge] = (
+            f"no function comes near it (the best, {best.name}, has R2 {best.r2:.3f})"
+            if best.r2 < WORTH_TRYING
+            else f"with {best.name} in its place (R2 {best.r2:.3f}) the held-out loss rises by more than is allowed"
+        )
+        yield self.left
+
+    def _try(self, fits: dict[Edge, EdgeFit]) -> bool:
+        formulas = {edge: fit.formula for edge, fit in fits.items()}
+        new = refitted(with_formulas(self._head, formulas), self._learn, self._loss)
+        if not self._judge.holds(new):
+            return False
+        self._head = new
+        self._done |= set(fits)
+        self._look()
+        return True
+
+    def _look(self) -> None:
+        """Fit what is still a spline, as it is now."""
+        found = trace(self._head, self._learn[0], progress=False)
+        for depth, layer in enumerate(found.layers):
+            for dst, src in np.argwhere(layer.edges.alive).tolist():
+                edge = (depth, dst, src)
+                if edge not in self._done:
+                    self._fits[edge] = suggest(found, depth, dst, src, self._families, top=FAMILIES_TRIED)
