@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,10 @@ from kaninterp.core.refits import Refits
 from kaninterp.data import Batch, check_seed
 from kaninterp.measure.bootstrap import BlockBootstrap
 from kaninterp.measure.fills import derangement, with_shuffled
-from kaninterp.measure.host import outputs, untouched, watched
+from kaninterp.measure.host import untouched
 from kaninterp.measure.losses import Loss, row_losses
 from kaninterp.measure.rows import Rows
+from kaninterp.measure.seen_head import SeenHead, check_alone, seen_head
 from kaninterp.measure.tracing import PROGRESS_DELAY
 from kaninterp.measure.two_parts import TwoParts, two_parts
 from kaninterp.nn import KANHead, KANLayer, resolve_loss
@@ -45,8 +45,6 @@ MOST_SHUFFLES = 200
 """Shuffles of all columns together; with more columns than half of that, one each, as for another kind of model."""
 MOST_WORK = 1e10
 """Edges times rows times shuffles times heads: about a minute; a head of more edges and columns takes an hour."""
-SAME = 1e-4
-"""How far the head's outputs may be from the model's, against the largest: more is no rounding, the model goes on."""
 
 
 def refits(
@@ -125,9 +123,9 @@ def refits(
         parts = two_parts(model, data, reference=reference, target=target, feature_names=feature_names)
     _check_work(head, parts.judge, runs)
     with untouched(model):
-        before = _seen(model, view, parts.learn.batch)
-        after = _seen(model, view, parts.judge.batch)
-        _check_last(head, after)
+        before = seen_head(model, view, parts.learn.batch)
+        after = seen_head(model, view, parts.judge.batch)
+        check_alone(head, after)
         _check_gradient(parts.learn.batch, before, loss)
     seeds = tuple(seed + number for number in range(1, runs + 1))
     bar = tqdm(seeds, desc="refits", delay=PROGRESS_DELAY, leave=False, disable=not progress)
@@ -138,28 +136,6 @@ def refits(
     return Refits(
         seeds=seeds, trained=parts.learn.n, epochs=epochs, whole=head is model, ablations=found
     )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
-    """What the head is given for some rows, and what the model answers."""
-
-    features: Tensor
-    output: Tensor
-
-
-def _seen(model: nn.Module, view: ModelView, batch: Batch) -> _Seen:
-    with watched(view) as given:
-        output = outputs(model, batch)
-    if not given:
-        raise ModelError(f"the forward pass never calls the KAN at {view.path!r}; nothing can be measured there")
-    features = torch.cat([x.detach() for x in given])
-    if len(features) != batch.n_rows:
-        raise ModelError(
-            f"the KAN is given {len(features)} rows for {batch.n_rows} rows of the data; only a head that reads every "
-            "row once can be trained anew on its own"
-        )
-    return _Seen(features=features, output=output)
 
 
 def _repeats(rows: Rows) -> int:
@@ -176,23 +152,7 @@ def _check_work(head: KANHead, rows: Rows, runs: int) -> None:
         )
 
 
-def _check_last(head: KANHead, seen: _Seen) -> None:
-    """The head's output has to be the model's, or the target of the model is not the target of the head."""
-    weight = head.kan_layers[0].weight
-    if seen.features.dtype != weight.dtype:
-        raise ModelError(
-            f"the KAN has {weight.dtype} weights and is given {seen.features.dtype} (autocast); it is not trained anew "
-            "outside of the model's own autocast"
-        )
-    own = copy.deepcopy(head).eval()(seen.features)
-    answer = seen.output
-    same = own.numel() == answer.numel() and len(own) == len(answer)
-    room = SAME * float(answer.abs().max()) if answer.numel() else 0.0
-    if not same or not torch.allclose(own.reshape(answer.shape), answer, rtol=SAME, atol=room):
-        raise ModelError("the model does something with the KAN's output, so the head alone cannot be trained anew")
-
-
-def _check_gradient(batch: Batch, seen: _Seen, loss: Loss) -> None:
+def _check_gradient(batch: Batch, seen: SeenHead, loss: Loss) -> None:
     """Nothing is trained by a loss that only counts."""
     assert batch.target is not None  # noqa: S101 - `two_parts` has looked; for the type checker
     output = seen.output.detach().clone()
@@ -226,7 +186,7 @@ def _redrawn(layer: KANLayer, generator: torch.Generator) -> None:
 
 
 def _ablations(
-    model: nn.Module, view: ModelView, heads: list[KANHead], rows: Rows, intact: _Seen, *, loss: Loss, seed: int
+    model: nn.Module, view: ModelView, heads: list[KANHead], rows: Rows, intact: SeenHead, *, loss: Loss, seed: int
 ) -> tuple[InputAblation, ...]:
     rng, repeats = np.random.default_rng(seed), _repeats(rows)
     orders = [torch.from_numpy(derangement(rows.n, rng)) for _ in range(repeats)]
@@ -237,7 +197,7 @@ def _ablations(
         change, reads = np.zeros((*base.shape, len(rows.columns.names))), np.zeros(len(rows.columns.names), bool)
         for column in range(change.shape[2]):
             for order in orders:
-                features = _seen(model, view, with_shuffled(rows, [column], order)).features
+                features = seen_head(model, view, with_shuffled(rows, [column], order)).features
                 if torch.equal(features, intact.features):
                     continue
                 reads[column] = True

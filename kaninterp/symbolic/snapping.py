@@ -8,6 +8,7 @@ best families, and stays a spline if none of them holds.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from kaninterp.analysis import EdgeFit, suggest
-from kaninterp.core.errors import InputError
+from kaninterp.core.errors import DataError, InputError
 from kaninterp.core.families import Family, families_of
 from kaninterp.core.frozen import Array
 from kaninterp.measure import trace
@@ -125,6 +126,7 @@ def snap(
     """
     if not (np.isfinite(tolerance) and tolerance >= 0):
         raise InputError(f"tolerance={tolerance}: a share from 0 on, such as 0.02 for two per cent of the loss")
+    head = copy.deepcopy(head).eval()
     judged = _Judge(head, judge, loss, tolerance)
     work = _Work(head, learn, judged, families_of(families), loss)
     total = work.left
@@ -147,7 +149,7 @@ class _Judge:
 
     def _output(self, head: KANHead) -> Tensor:
         with torch.no_grad():
-            output: Tensor = head.eval()(self._x)
+            output: Tensor = head(self._x)
             return output
 
     def rows(self, head: KANHead) -> Array:
@@ -155,9 +157,10 @@ class _Judge:
 
     def holds(self, head: KANHead) -> bool:
         """Whether the loss has not risen by more than is allowed, or by more than chance makes it."""
-        rise = self.rows(head) - self._first
-        if not np.isfinite(rise).all():
-            return False
+        try:
+            rise = self.rows(head) - self._first
+        except DataError:
+            return False  # a loss that is no number
         error = float(rise.std()) / math.sqrt(len(rise))
         # chance is an excuse only as far as it is small beside the loss itself
         chance = STANDARD_ERRORS * error if error <= float(self._first.mean()) else 0.0

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from kaninterp.core.errors import DataError, ShapeError
+from kaninterp.core.errors import DataError
 from kaninterp.core.frozen import Array
+from kaninterp.symbolic.compose import NumericEdge
 from kaninterp.symbolic.formula import Formula, compiled, evaluated
 
 __all__ = ["Trimmed", "trimmed"]
@@ -17,11 +18,14 @@ __all__ = ["Trimmed", "trimmed"]
 RESOLUTION = 1e-6
 """Errors below this share of an output's standard deviation count as none: a float32 model knows no more."""
 ROUNDING = 0.002
-"""Share of the squared error that all rounding together may add: an RMSE larger by a thousandth."""
+"""Share of the loss that all rounding together may add: of a squared error, an RMSE larger by a thousandth."""
 DIGITS = range(8)
 """Significant digits that are tried for a number, none (0 or a power of ten) to seven."""
 MOST_OPERATIONS = 80
 """Operations up to which sympy is asked for a shorter form; beyond, it takes seconds."""
+
+
+Losses = Callable[[Array], Array]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,24 +36,25 @@ class Trimmed:
     ----------
     formula : Formula
         The shorter one.
-    loss_before, loss : ndarray, shape (outputs,)
-        Mean squared errors of the formula as it came, and of the shorter one, on the rows given.
+    loss_before, loss : float
+        Of the formula as it came, and of the shorter one, on the rows given.
     dropped : tuple of str
         Terms that were replaced by their mean, in the user's names.
     """
 
     formula: Formula
-    loss_before: Array
-    loss: Array
+    loss_before: float
+    loss: float
     dropped: tuple[str, ...]
 
 
-def trimmed(formula: Formula, x: Array, y: Array) -> Trimmed:
+def trimmed(formula: Formula, x: Array, losses: Losses, *, squared: bool = True) -> Trimmed:
     """Leave out what the rows do not support, then round.
 
     A term anywhere in the formula is replaced by its mean when that costs less than it is worth by the Bayesian
-    information criterion: ``n ln(mse' / mse) <= k ln n`` with k the numbers saved (Schwarz 1978). Numbers are then
-    rounded one after the other, as far as all rounding together adds less than `ROUNDING` to the squared error.
+    information criterion (Schwarz 1978): ``n ln(L' / L) <= k ln n`` with L the mean squared error and k the numbers
+    saved, or ``2 n (L' - L) <= k ln n`` for a loss that is a negative log-likelihood. Numbers are then rounded one
+    after the other, as far as all rounding together adds less than `ROUNDING` to the loss.
 
     Parameters
     ----------
@@ -57,8 +62,10 @@ def trimmed(formula: Formula, x: Array, y: Array) -> Trimmed:
         As composed.
     x : ndarray, shape (n, inputs)
         Rows, better not those the formula was fitted on.
-    y : ndarray, shape (n, outputs)
-        What it should give.
+    losses : callable
+        Outputs (n, outputs) to the loss of every row (n,).
+    squared : bool
+        Whether that is a squared error; else it is a log-likelihood in nats.
 
     Returns
     -------
@@ -69,7 +76,7 @@ def trimmed(formula: Formula, x: Array, y: Array) -> Trimmed:
     ShapeError
         Rows that do not fit.
     DataError
-        The formula is not finite on these rows: they leave its domain.
+        No rows, or the formula is not finite on these: they leave its domain.
 
     Examples
     --------
@@ -78,41 +85,49 @@ def trimmed(formula: Formula, x: Array, y: Array) -> Trimmed:
     >>> long = 2.0004 * symbol_of(0) + 0.0003 * sympy.sin(symbol_of(1))
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(size=(200, 2))
-    >>> y = 2 * x[:, :1] + 0.1 * rng.normal(size=(200, 1))
-    >>> trimmed(Formula(expressions=(long,), input_names=("a", "b"), output_names=("y",)), x, y).formula.text()
+    >>> y = 2 * x[:, 0] + 0.1 * rng.normal(size=200)
+    >>> formula = Formula(expressions=(long,), input_names=("a", "b"), output_names=("y",))
+    >>> trimmed(formula, x, lambda outputs: (outputs[:, 0] - y) ** 2).formula.text()
     '2*a'
     """
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    found = formula(x)
-    if y.shape != found.shape or not len(y):
-        raise ShapeError(f"y of shape {y.shape}; expected {found.shape}: a row for each of x, a column for each output")
-    for column, name in zip(found.T, formula.output_names, strict=True):
+    outputs = formula(x)
+    if not len(outputs):
+        raise DataError("no rows to trim a formula by")
+    for column, name in zip(outputs.T, formula.output_names, strict=True):
         if not np.isfinite(column).all():
             raise DataError(
                 f"the formula of {name!r} is not finite on {int((~np.isfinite(column)).sum())} of {len(x)} rows: they "
                 "leave its domain; give rows from the range of the data it was fitted on"
             )
+    before = float(losses(outputs).mean())
     expressions, dropped = [], []
     for k, expression in enumerate(formula.expressions):
-        error = _Error(formula, x, y[:, k])
+        error = _Error(formula.numeric, np.asarray(x, dtype=np.float64), losses, outputs, k, squared)
         shorter, gone = _without_needless(expression, error)
         dropped += [replace(formula, expressions=(each,)).text() for each in gone]
         expressions.append(_shortest(_rounded(shorter, error)))
+        outputs[:, k] = error.values(expressions[-1])
     result = replace(formula, expressions=tuple(expressions))
-    return Trimmed(
-        formula=result,
-        loss_before=((found - y) ** 2).mean(0),
-        loss=((result(x) - y) ** 2).mean(0),
-        dropped=tuple(dropped),
-    )
+    return Trimmed(formula=result, loss_before=before, loss=float(losses(outputs).mean()), dropped=tuple(dropped))
 
 
 class _Error:
-    """Mean squared error of expressions on some rows, not below what counts as none."""
+    """Loss as a function of the expression of one output, not below what counts as none."""
 
-    def __init__(self, formula: Formula, x: Array, y: Array) -> None:
-        self._numeric, self.x, self._y = formula.numeric, x, y
-        self.least = float((RESOLUTION * y.std()) ** 2)
+    def __init__(  # noqa: PLR0917 (internal)
+        self,
+        numeric: Mapping[str, NumericEdge],
+        x: Array,
+        losses: Losses,
+        outputs: Array,
+        k: int,
+        squared: bool,
+    ) -> None:
+        self._numeric, self.x, self._losses = numeric, x, losses
+        self._outputs, self._k, self._squared = outputs.copy(), k, squared
+        middle = outputs.copy()
+        middle[:, k] = middle[:, k].mean()
+        self._least = float(losses(middle).mean()) * (RESOLUTION**2 if squared else RESOLUTION)
 
     def values(self, expression: Any) -> Array:
         return evaluated(expression, self.x, self._numeric)
@@ -121,13 +136,21 @@ class _Error:
         return self.of_values(self.values(expression))
 
     def of_values(self, values: Array) -> float:
-        found = float(((values - self._y) ** 2).mean())
-        return max(found, self.least, np.finfo(np.float64).tiny) if np.isfinite(found) else np.inf
+        if not np.isfinite(values).all():
+            return np.inf
+        self._outputs[:, self._k] = values
+        found = float(self._losses(self._outputs).mean())
+        return max(found, self._least, np.finfo(np.float64).tiny) if np.isfinite(found) else np.inf
 
     def of_numbers(self, form: Any, places: list[Any]) -> Callable[[list[float]], float]:
         """The error as a function of numbers that some symbols stand for."""
         function = compiled(form, self.x.shape[1], self._numeric, places)
         return lambda numbers: self.of_values(function(self.x, *numbers))
+
+    def nats_lost(self, now: float, then: float) -> float:
+        """Twice the log-likelihood that a rise of the loss costs, in nats."""
+        n = len(self.x)
+        return n * (float(np.log(then / now)) if self._squared else 2 * (then - now)) if np.isfinite(then) else np.inf
 
 
 def _without_needless(expression: Any, error: _Error) -> tuple[Any, list[Any]]:
@@ -136,7 +159,7 @@ def _without_needless(expression: Any, error: _Error) -> tuple[Any, list[Any]]:
 
     gone: list[Any] = []
     while True:
-        now, n = error.of(expression), len(error.x)
+        now, per_number = error.of(expression), float(np.log(len(error.x)))
         best: tuple[float, Any, Any] | None = None
         for term in dict.fromkeys(_terms(expression)):
             values = error.values(term)
@@ -144,9 +167,9 @@ def _without_needless(expression: Any, error: _Error) -> tuple[Any, list[Any]]:
                 continue
             without = expression.xreplace({term: sympy.Float(float(values.mean()))})
             saved = max(1, len(term.atoms(sympy.Float)))
-            cost = n * np.log(error.of(without) / now) - saved * np.log(n)
+            cost = error.nats_lost(now, error.of(without)) - saved * per_number
             if cost <= 0 and (best is None or cost < best[0]):
-                best = float(cost), term, without
+                best = cost, term, without
         if best is None:
             return expression, gone
         gone.append(best[1])

@@ -1,0 +1,320 @@
+"""`formula`: a model's KAN as a formula in the user's names and units, with what it costs on rows nobody has used."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from kaninterp.adapters import LayerView, as_view
+from kaninterp.core.errors import DataError, InputError, ModelError, ShapeError
+from kaninterp.core.families import Family
+from kaninterp.core.frozen import Array
+from kaninterp.data import Batch, Standardizer, time_split
+from kaninterp.measure.host import untouched
+from kaninterp.measure.losses import Loss, row_losses
+from kaninterp.measure.rows import Rows, held_rows
+from kaninterp.measure.seen_head import SeenHead, check_alone, seen_head
+from kaninterp.measure.tracing import prepared
+from kaninterp.nn import KANHead
+from kaninterp.nn.formulas import formulas_of
+from kaninterp.symbolic.compose import Edge, LayerFormula, NumericEdge, composed, in_units
+from kaninterp.symbolic.formula import Formula
+from kaninterp.symbolic.snapping import TOLERANCE, SnappedEdge, snap
+from kaninterp.symbolic.trimming import trimmed
+
+__all__ = ["FormulaReport", "formula", "head_formula"]
+
+ROWS = 5000
+"""Rows used at most, evenly spaced in the order of the data: formulas of a few numbers know them well from so many."""
+PARTS = (0.6, 0.2, 0.2)
+"""Shares to train on, to decide by, and to report on, in time order."""
+SQUARED = ("mse",)
+"""Losses that are squared errors; others are taken for log-likelihoods when terms are weighed."""
+
+Pair = tuple[Array, Array] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FormulaReport:
+    """A formula and what it is worth.
+
+    Attributes
+    ----------
+    formula : Formula
+        In the user's names, and units if they were given; trimmed and rounded.
+    head : KANHead
+        The head with formulas for edges, before trimming.
+    edges : tuple of SnappedEdge
+        What became of every edge.
+    dropped : tuple of str
+        Terms left out because the data do not support them.
+    loss_name : str
+        What the losses are.
+    model_loss, head_loss, formula_loss : float
+        On rows used for nothing else: of the model, of its head with formulas, and of the printed formula.
+    rows : int
+        How many these are.
+    """
+
+    formula: Formula
+    head: KANHead
+    edges: tuple[SnappedEdge, ...]
+    dropped: tuple[str, ...]
+    loss_name: str
+    model_loss: float
+    head_loss: float
+    formula_loss: float
+    rows: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether every edge became a formula."""
+        return not self.formula.numeric
+
+    def table(self) -> pd.DataFrame:
+        """Edges, one per row: layer, dst, src, family (None: stayed a spline), R2 and why."""
+        rows = [(*each.edge, each.family, each.r2, each.why) for each in self.edges]
+        table: pd.DataFrame = pd.DataFrame(rows, columns=pd.Index(["layer", "dst", "src", "family", "r2", "why"]))
+        return table
+
+    def __str__(self) -> str:
+        """Every output's expression, and the losses beside each other."""
+        lines = [f"{name} = {self.formula.text(k)}" for k, name in enumerate(self.formula.output_names)]
+        lines.append(
+            f"{self.loss_name} on {self.rows} held-out rows: model {self.model_loss:.4g}, "
+            f"formula {self.formula_loss:.4g}"
+        )
+        if not self.whole:
+            lines.append(f"{len(self.formula.numeric)} edges stayed splines: {', '.join(sorted(self.formula.numeric))}")
+        return "\n".join(lines)
+
+
+def formula(
+    model: nn.Module,
+    data: Any,
+    *,
+    target: Any = None,
+    loss: Loss = None,
+    families: Iterable[str | Family] | None = None,
+    tolerance: float = TOLERANCE,
+    inputs: Standardizer | None = None,
+    outputs: Standardizer | None = None,
+    feature_names: Sequence[str] | None = None,
+    path: str | None = None,
+    progress: bool = True,
+) -> FormulaReport:
+    """Write the KAN of a model as a formula.
+
+    Edges are exchanged for functions as far as held-out rows allow (`kaninterp.symbolic.snapping.snap`), the rest stay
+    splines and the formula says so; then terms that the data do not support are left out and numbers rounded.
+
+    Parameters
+    ----------
+    model : nn.Module
+        With a `KANHead`; left as it is. Where the head reads a backbone, the formula is in the backbone's units,
+        "unit 3": what these are in the columns is what the report's passports say.
+    data
+        As for `kaninterp.trace`, with a target. The first 60 % of the rows train, the next 20 % decide, and the losses
+        reported are of the last 20 %; in the order of the data, windows that overlap left out between them.
+    target, feature_names, path
+        As for `kaninterp.trace`.
+    loss
+        As for `kaninterp.fit`.
+    families : iterable of str or Family, optional
+        Functions to try, all of `FAMILIES` if not given.
+    tolerance : float
+        Share by which an exchange may raise the loss.
+    inputs, outputs : Standardizer, optional
+        What the data went through before the model; the formula is then in the units before that.
+    progress : bool
+        Show a bar when it takes longer than a second.
+
+    Returns
+    -------
+    FormulaReport
+
+    Raises
+    ------
+    ModelError
+        No `KANHead`, or one whose output the model changes afterwards.
+    DataError
+        No target, or too few rows.
+    InputError
+        An unknown family.
+
+    Notes
+    -----
+    A formula of a classifier gives its logits.
+
+    Examples
+    --------
+    >>> import torch, kaninterp as ki
+    >>> x = torch.linspace(-1, 1, 400)[torch.randperm(400, generator=torch.Generator().manual_seed(0))][:, None]
+    >>> head = ki.KANHead(1, 1, domain=(-1, 1), input_names=["t"], output_names=["y"])
+    >>> _ = ki.fit(head, (x, 3 * x**2), optimizer="lm", epochs=5, seed=0, progress=False)
+    >>> formula(head, (x, 3 * x**2), progress=False).formula.text()
+    '3*t**2'
+    """
+    view = as_view(model, path)
+    head = view.module
+    if not isinstance(head, KANHead):
+        raise ModelError(
+            f"formulas are fitted to a KANHead, the KAN at {view.path!r} is a {type(head).__name__}; convert it first "
+            "with kaninterp.from_kan"
+        )
+    batches = prepared(model, data, target=target, feature_names=feature_names)
+    if batches.first.target is None:
+        raise DataError("a formula is judged by a target, and the data have none; pass (X, y) or target=")
+    rows = held_rows(batches, ROWS)
+    with untouched(model):
+        seen = seen_head(model, view, rows.batch)
+    check_alone(head, seen)
+    head = copy.deepcopy(head).eval()
+    units = _Units.of(head, view.path, inputs, outputs)
+    learn, judge, report = _parts(rows, seen)
+    found = snap(head, learn, judge, loss=loss, families=families, tolerance=tolerance, progress=progress)
+    whole = head_formula(found.head, _names(view.path, head, rows), units)
+    judged = _Losses(loss, judge, head, units)
+    shorter = trimmed(whole, units.given(judge[0]), judged.of_formula, squared=judged.name in SQUARED)
+    last = _Losses(loss, report, head, units)
+    return FormulaReport(
+        formula=shorter.formula,
+        head=found.head,
+        edges=found.edges,
+        dropped=shorter.dropped,
+        loss_name=last.name,
+        model_loss=last.of_head(head),
+        head_loss=last.of_head(found.head),
+        formula_loss=float(last.of_formula(shorter.formula(units.given(report[0]))).mean()),
+        rows=len(report[0]),
+    )
+
+
+class _Units:
+    """Between what the head reads and gives, and the user's units."""
+
+    def __init__(self, select: list[int], inputs: Pair, outputs: Pair) -> None:
+        self._select, self.inputs, self.outputs = select, inputs, outputs
+
+    @classmethod
+    def of(cls, head: KANHead, path: str, inputs: Standardizer | None, outputs: Standardizer | None) -> _Units:
+        """Check that there is a centre and a size for every input and output."""
+        select = list(range(head.in_features)) if head.select is None else list(head.select)
+        if inputs is not None and path:
+            raise InputError(
+                "inputs=: the head reads the units of a backbone, not columns; a formula of these has no measures to "
+                "go back to. Leave it out"
+            )
+        for what, each, n in (("inputs", inputs, head.in_features), ("outputs", outputs, head.out_features)):
+            if each is not None and each.mean.shape != (n,):
+                raise ShapeError(f"{what}=: a Standardizer of {len(each.mean)} columns; the head has {n}")
+        before = None if inputs is None else (inputs.mean[select], inputs.scale[select])
+        return cls(select, before, None if outputs is None else (outputs.mean, outputs.scale))
+
+    def given(self, x: Tensor) -> Array:
+        """Inputs of the head, in the user's units, as far as it reads them."""
+        read: Array = x[:, self._select].detach().double().cpu().numpy()
+        return read if self.inputs is None else read * self.inputs[1] + self.inputs[0]
+
+    def modelled(self, y: Array) -> Array:
+        """Outputs in the user's units, as the head gives them."""
+        return y if self.outputs is None else (y - self.outputs[0]) / self.outputs[1]
+
+
+class _Losses:
+    """Losses of some rows, of a head and of a formula."""
+
+    def __init__(self, loss: Loss, rows: tuple[Tensor, Tensor], head: KANHead, units: _Units) -> None:
+        self._x, target = rows
+        self._like = self._output(head)
+        self._units = units
+        self._rows, self.name = row_losses(loss, target, self._like)
+
+    def _output(self, head: KANHead) -> Tensor:
+        with torch.no_grad():
+            output: Tensor = head(self._x)
+            return output
+
+    def of_head(self, head: KANHead) -> float:
+        return float(self._rows(self._output(head)).mean())
+
+    def of_formula(self, outputs: Array) -> Array:
+        """Of every row, for outputs (n, outputs) in the user's units."""
+        return self._rows(torch.as_tensor(self._units.modelled(outputs)).to(self._like).reshape(self._like.shape))
+
+
+def head_formula(
+    head: KANHead,
+    names: tuple[tuple[str, ...], tuple[str, ...]],
+    units: _Units | None = None,
+) -> Formula:
+    """The formula of a head as it is, edges that are splines as named functions.
+
+    Parameters
+    ----------
+    head : KANHead
+        With formulas, or not.
+    names : (tuple of str, tuple of str)
+        Of the inputs that it reads, and of its outputs.
+    units : optional
+        What inputs and targets went through before the head.
+    """
+    view = as_view(head)
+    found = formulas_of(head)
+    layers = []
+    for depth, layer in enumerate(view.layers):
+        mine = {(dst, src): each for (at, dst, src), each in found.items() if at == depth}
+        splines: dict[Edge, NumericEdge] = {
+            (dst, src): _curve(layer, dst, src)
+            for dst, src in np.argwhere(layer.alive).tolist()
+            if (dst, src) not in mine
+        }
+        layers.append(LayerFormula(bias=layer.bias, src=layer.src, formulas=mine, numeric=splines))
+    expressions, numeric = composed(layers if units is None else in_units(layers, units.inputs, units.outputs))
+    return Formula(expressions=tuple(expressions), input_names=names[0], output_names=names[1], numeric=numeric)
+
+
+def _curve(layer: LayerView, dst: int, src: int) -> NumericEdge:
+    """One edge as a function of an array."""
+
+    def values(x: Array) -> Array:
+        at = np.asarray(x, dtype=np.float64).reshape(-1)
+        rows = torch.zeros(len(at), layer.src, dtype=torch.float64)
+        rows[:, src] = torch.from_numpy(at.copy())
+        with torch.no_grad():
+            found: Array = layer.edges(rows)[:, dst, src].double().numpy()
+        return found.reshape(np.shape(x))
+
+    return values
+
+
+def _parts(rows: Rows, seen: SeenHead) -> list[tuple[Tensor, Tensor]]:
+    """Inputs of the head and targets to train on, to decide by and to report on."""
+    target = _target(rows.batch)
+    lags = rows.columns.lags
+    gap = int(np.ceil(lags / rows.spacing)) if lags > 1 else 0
+    try:
+        cuts = time_split(rows.n, PARTS, gap=gap)
+    except DataError as error:
+        raise DataError(f"{rows.n} rows are too few to train, decide and report on ({error})") from error
+    return [(seen.features[cut], target[cut]) for cut in cuts]
+
+
+def _target(batch: Batch) -> Tensor:
+    assert batch.target is not None  # noqa: S101 - `formula` has looked
+    return batch.target
+
+
+def _names(path: str, head: KANHead, rows: Rows) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Of the inputs the head reads and of its outputs."""
+    read = head.select if head.select is not None else tuple(range(head.in_features))
+    known = head.input_names or (rows.columns.names if path == "" and rows.columns.lags == 1 else None)
+    inputs = tuple(known[i] if known is not None and len(known) == head.in_features else f"unit {i}" for i in read)
+    return inputs, head.output_names or tuple(f"y{k}" for k in range(head.out_features))

@@ -1,0 +1,153 @@
+"""Models as formulas: exact where they are, splines where nothing fits, in the user's names and units."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.datasets import make_moons
+
+import kaninterp as ki
+from kaninterp.core.errors import DataError, InputError, ModelError, ShapeError
+from kaninterp.data import Standardizer
+from kaninterp.symbolic import formula, snap
+from kaninterp.symbolic.of_model import head_formula
+
+SEEDS = range(5)
+
+
+def trained(function, width, seed, *, low=-1.0, high=1.0, n=1000, grid=5, noise=0.0, names=None):
+    source = torch.Generator().manual_seed(seed)
+    x = low + (high - low) * torch.rand(n, width[0], generator=source)
+    y = function(x)[:, None]
+    y = y + noise * torch.randn(y.shape, generator=source)
+    head = ki.KANHead(width[0], width[-1], tuple(width[1:-1]), grid=grid, generator=source, input_names=names)
+    ki.fit(head, (x[:600], y[:600]), optimizer="lm", epochs=60, validation=None, seed=seed, progress=False)
+    return head, x, y
+
+
+def start(x):
+    return torch.exp(torch.sin(torch.pi * x[:, 0]) + x[:, 1] ** 2)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_getting_started_formula(seed):
+    head, x, y = trained(start, [2, 1, 1], seed, names=["a", "b"])
+    before = {name: value.clone() for name, value in head.state_dict().items()}
+    found = formula(head, (x, y), progress=False)
+    assert found.whole
+    assert found.formula_loss < 1e-9  # hellokan ends at 3.3e-10 RMSE; here squared
+    assert found.formula.text() in {"exp(b**2 + sin(3.14159*a))", "exp(b**2 + sin(3.141593*a))"}
+    assert all(torch.equal(value, before[name]) for name, value in head.state_dict().items())
+
+
+def test_relativistic_velocities():
+    """Example 10: tanh(artanh u + artanh v)."""
+    head, x, y = trained(
+        lambda x: (x[:, 0] + x[:, 1]) / (1 + x[:, 0] * x[:, 1]), [2, 1, 1], 0, low=-0.9, high=0.9, grid=10
+    )
+    found = formula(head, (x, y), progress=False)
+    assert {each.family for each in found.edges} == {"arctanh", "tanh"}
+    assert found.formula_loss < 1e-10
+
+
+def test_a_bessel_function_is_found():
+    """Example 5: pykan proposes 0 for this live edge."""
+    head, x, y = trained(
+        lambda x: torch.exp(torch.special.bessel_j0(20 * x[:, 0]) + x[:, 1] ** 2), [2, 1, 1], 0, grid=20
+    )
+    found = formula(head, (x, y), progress=False)
+    assert [each.family for each in found.edges] == ["J0", "x^2", "exp"]
+    assert found.formula_loss < 1e-8
+
+
+def test_noise_is_not_written_down():
+    head, x, y = trained(lambda x: torch.sin(3 * x[:, 0]), [2, 1], 0, noise=0.2, names=["a", "b"], n=2000)
+    found = formula(head, (x, y), progress=False)
+    assert found.formula.inputs_of() == (0,)
+    assert "sin" in found.formula.text()
+    assert found.formula_loss <= 1.05 * found.model_loss
+    assert found.dropped
+
+
+def test_units_of_the_user():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"wind speed": rng.uniform(0, 20, 1000), "gust": rng.uniform(0, 30, 1000)})
+    power = 0.5 * table["wind speed"].to_numpy() ** 2 + table["gust"].to_numpy()
+    before, after = Standardizer.fit(table), Standardizer.fit(power)
+    x = torch.tensor(before.transform(table).to_numpy(), dtype=torch.float32)
+    y = torch.tensor(after.transform(power), dtype=torch.float32).reshape(-1, 1)
+    head = ki.KANHead(2, 1, input_names=list(table), output_names=["power"], generator=torch.Generator().manual_seed(0))
+    ki.fit(head, (x, y), optimizer="lm", epochs=20, seed=0, progress=False)
+    found = formula(head, (x, y), inputs=before, outputs=after, progress=False)
+    values = found.formula(table.to_numpy())[:, 0]
+    np.testing.assert_allclose(values, power, atol=0.05)
+    assert found.formula.text() == "0.5*`wind speed`**2 + gust"
+
+
+def test_two_moons_keep_their_accuracy():
+    """Example 4: pykan's formula falls from 1.0 to .887, having snapped edges of R2 .32 to .48."""
+    points, classes = make_moons(2000, noise=0.1, random_state=0)
+    x, y = torch.as_tensor(points, dtype=torch.float32), torch.as_tensor(classes)
+    head = ki.KANHead(2, 2, generator=torch.Generator().manual_seed(0))
+    ki.fit(head, (x[:1200], y[:1200]), optimizer="lbfgs", epochs=4, seed=0, progress=False)
+    found = formula(head, (x, y), progress=False)
+    with torch.no_grad():
+        model = (head.eval()(x[1600:]).argmax(1) == y[1600:]).float().mean()
+    written = (found.formula(points[1600:].astype(np.float32)).argmax(1) == classes[1600:]).mean()
+    assert written >= float(model) - 0.005
+
+
+def test_an_edge_that_nothing_fits_stays_a_spline():
+    steps = torch.tensor([0.0, 1.0, -1.0, 0.5, -0.7, 1.0, -0.2, 0.6])
+
+    def jumpy(x):
+        return steps[((x[:, 0] + 1) * 4).long().clamp(0, 7)]
+
+    head, x, y = trained(jumpy, [1, 1], 0, grid=30, n=3000)
+    found = formula(head, (x, y), progress=False)
+    assert not found.whole
+    assert "phi_0_0_0" in found.formula.text()
+    assert found.table()["why"].str.len().min() > 0
+    assert found.formula_loss <= 1.05 * found.model_loss
+    assert "stayed splines" in str(found)
+
+
+def test_a_hybrid_gives_a_formula_of_its_units():
+    source = torch.Generator().manual_seed(0)
+    x = torch.randn(800, 12, 2, generator=source)
+    backbone = torch.nn.GRU(2, 3, batch_first=True)
+    for parameter in backbone.parameters():
+        torch.nn.init.normal_(parameter, std=0.5, generator=source)
+    model = ki.Hybrid(backbone, ki.KANHead(3, 1, generator=source))
+    y = x[:, -1, :1] + x[:, -2, 1:]
+    ki.fit(model, (x, y), epochs=5, seed=0, progress=False)
+    found = formula(model, (x, y), progress=False)
+    assert found.formula.input_names == ("unit 0", "unit 1", "unit 2")
+    assert found.formula_loss <= 1.1 * found.model_loss
+    with pytest.raises(InputError, match="backbone"):
+        formula(model, (x, y), inputs=Standardizer.fit(x.numpy()), progress=False)
+
+
+def test_formulas_of_a_head_are_its_function():
+    head, x, _ = trained(start, [2, 1, 1], 0)
+    written = head_formula(head, (("a", "b"), ("y",)))
+    with torch.no_grad():
+        np.testing.assert_allclose(written(x.numpy()), head.eval()(x).numpy(), atol=2e-5)
+
+
+def test_bad_input():
+    head, x, y = trained(start, [2, 1, 1], 0)
+    with pytest.raises(DataError, match="target"):
+        formula(head, x, progress=False)
+    with pytest.raises(InputError, match="sine"):
+        formula(head, (x, y), families=["sine"], progress=False)
+    with pytest.raises(InputError, match="tolerance"):
+        snap(head, (x, y), (x, y), tolerance=-1.0)
+    with pytest.raises(ShapeError, match="Standardizer of 3"):
+        formula(head, (x, y), inputs=Standardizer.fit(np.ones((5, 3))), progress=False)
+    with pytest.raises(ModelError, match="no KAN"):
+        formula(torch.nn.Linear(2, 1), (x, y), progress=False)
+    with pytest.raises(DataError, match="too few"):
+        formula(head, (x[:3], y[:3]), progress=False)
