@@ -58,9 +58,10 @@ class FormulaReport:
     loss_name : str
         What the losses are.
     model_loss, head_loss, formula_loss : float
-        On rows used for nothing else: of the model, of its head with formulas, and of the printed formula.
-    rows : int
-        How many these are.
+        On rows used for nothing else: of the model, of its head with formulas, and of the printed formula; the latter
+        is inf if it is not defined on some of them.
+    rows, undefined : int
+        How many these are, and on how many of them the formula is not defined.
     """
 
     formula: Formula
@@ -72,6 +73,7 @@ class FormulaReport:
     head_loss: float
     formula_loss: float
     rows: int
+    undefined: int
 
     @property
     def whole(self) -> bool:
@@ -91,6 +93,8 @@ class FormulaReport:
             f"{self.loss_name} on {self.rows} held-out rows: model {self.model_loss:.4g}, "
             f"formula {self.formula_loss:.4g}"
         )
+        if self.undefined:
+            lines.append(f"not defined on {self.undefined} of these rows: they leave the domain of a function")
         if not self.whole:
             lines.append(f"{len(self.formula.numeric)} edges stayed splines: {', '.join(sorted(self.formula.numeric))}")
         return "\n".join(lines)
@@ -184,6 +188,8 @@ def formula(
     judged = _Losses(loss, judge, head, units)
     shorter = trimmed(whole, units.given(judge[0]), judged.of_formula, squared=judged.name in SQUARED)
     last = _Losses(loss, report, head, units)
+    answers = shorter.formula(units.given(report[0]))
+    undefined = int((~np.isfinite(answers)).any(1).sum())
     return FormulaReport(
         formula=shorter.formula,
         head=found.head,
@@ -192,8 +198,9 @@ def formula(
         loss_name=last.name,
         model_loss=last.of_head(head),
         head_loss=last.of_head(found.head),
-        formula_loss=float(last.of_formula(shorter.formula(units.given(report[0]))).mean()),
+        formula_loss=float("inf") if undefined else float(last.of_formula(answers).mean()),
         rows=len(report[0]),
+        undefined=undefined,
     )
 
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from kaninterp.adapters import as_view
 from kaninterp.analysis import EdgeFit, suggest
 from kaninterp.core.errors import DataError, InputError
 from kaninterp.core.families import Family, families_of
@@ -39,6 +40,8 @@ STANDARD_ERRORS = 2.0
 """Rise that counts as none in standard errors of the difference, row by row."""
 WORTH_TRYING = 0.9
 """R2 of a fit from which on it is tried: training the rest again may make up for what is missing, not for more."""
+MARGIN = 0.01
+"""Share of the range by which a formula has to be defined beyond it: later rows go a little further."""
 FAMILIES_TRIED = 3
 """Families an edge is tried with when it fails alone."""
 
@@ -157,6 +160,8 @@ class _Judge:
 
     def holds(self, head: KANHead) -> bool:
         """Whether the loss has not risen by more than is allowed, or by more than chance makes it."""
+        if not _defined(head, self._x):
+            return False
         try:
             rise = self.rows(head) - self._first
         except DataError:
@@ -239,7 +244,7 @@ class _Work:
     def _try(self, fits: dict[Edge, EdgeFit]) -> bool:
         formulas = {edge: fit.formula for edge, fit in fits.items()}
         new = refitted(with_formulas(self._head, formulas), self._learn, self._loss)
-        if not self._judge.holds(new):
+        if not (_defined(new, self._learn[0]) and self._judge.holds(new)):
             return False
         self._head = new
         self._done |= set(fits)
@@ -254,3 +259,16 @@ class _Work:
                 edge = (depth, dst, src)
                 if edge not in self._done:
                     self._fits[edge] = suggest(found, depth, dst, src, self._families, top=FAMILIES_TRIED)
+
+
+def _defined(head: KANHead, x: Tensor) -> bool:
+    """Whether every formula is defined wherever these rows take it: a log that was held at its edge is no log."""
+    view = as_view(head)
+    with torch.no_grad():
+        nodes = view.activations(view.read(x))
+    ends = [torch.stack(torch.aminmax(values.double(), dim=0)).cpu().numpy() for values in nodes]
+    ranges = [(low - MARGIN * (high - low), high + MARGIN * (high - low)) for low, high in ends]
+    return all(
+        bool(formula.defined(ranges[depth][0][src], ranges[depth][1][src]))
+        for (depth, _, src), formula in formulas_of(head).items()
+    )

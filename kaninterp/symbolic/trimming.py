@@ -105,7 +105,7 @@ def trimmed(formula: Formula, x: Array, losses: Losses, *, squared: bool = True)
         error = _Error(formula.numeric, np.asarray(x, dtype=np.float64), losses, outputs, k, squared)
         shorter, gone = _without_needless(expression, error)
         dropped += [replace(formula, expressions=(each,)).text() for each in gone]
-        expressions.append(_shortest(_rounded(shorter, error)))
+        expressions.append(_shortest(_rounded(_shortest(shorter), error)))  # what sympy merges is rounded as one
         outputs[:, k] = error.values(expressions[-1])
     result = replace(formula, expressions=tuple(expressions))
     return Trimmed(formula=result, loss_before=before, loss=float(losses(outputs).mean()), dropped=tuple(dropped))
