@@ -13,6 +13,7 @@ from kaninterp.nn.head import KANHead
 from kaninterp.nn.layer import KANLayer
 from kaninterp.nn.readers import READABLE, Narrowed, family_of, input_width
 from kaninterp.nn.readers.narrowed import NOTHING
+from kaninterp.nn.symbolic import SymbolicEdges
 
 __all__ = ["column_norms", "proximal_step_"]
 
@@ -107,6 +108,9 @@ def proximal_step_(module: nn.Module, threshold: float | Tensor, groups: Sequenc
     factors[places] = torch.where(after > 0, after / norms, torch.zeros_like(norms))[numbers]
     for weight in reading.weights:
         weight.mul_(factors.view(weight.shape[-2:]))
+    if reading.formulas is not None:
+        edges, _ = reading.formulas
+        edges.numbers[:, 2] *= factors[edges.pairs[:, 1]]
     return after
 
 
@@ -118,10 +122,16 @@ class _Reading:
     effective: list[Tensor]
     places: tuple[int, ...]
     width: int
+    formulas: tuple[SymbolicEdges, Tensor] | None = None
+    """Formulas of a KAN, whose c counts among the weights, and its mask."""
 
     def squares(self) -> Tensor:
         """Sum of squares of every place; masked edges of a KAN do not count."""
-        return torch.stack([weight.square().flatten(0, -3).sum(0).flatten() for weight in self.effective]).sum(0)
+        total = torch.stack([weight.square().flatten(0, -3).sum(0).flatten() for weight in self.effective]).sum(0)
+        if self.formulas is None:
+            return total
+        edges, mask = self.formulas
+        return total + edges.spread(edges.numbers[:, 2], mask).square().sum(0)
 
 
 def _reading(module: nn.Module) -> _Reading:
@@ -139,7 +149,9 @@ def _reading(module: nn.Module) -> _Reading:
     select = module.select if isinstance(module, KANHead) else None
     layer = module.kan_layers[0] if isinstance(module, KANHead) else module
     places = tuple(range(module.in_features)) if select is None else select
-    return _Reading([layer.weight.unsqueeze(-2)], [layer.masked_weight().unsqueeze(-2)], places, module.in_features)
+    weights, effective = [layer.weight.unsqueeze(-2)], [layer.masked_weight().unsqueeze(-2)]
+    formulas = None if layer.formulas is None else (layer.formulas, layer.mask)
+    return _Reading(weights, effective, places, module.in_features, formulas)
 
 
 def _groups_of(reading: _Reading, groups: Sequence[int] | None) -> tuple[Tensor, Tensor, int]:

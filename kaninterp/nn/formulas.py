@@ -51,9 +51,9 @@ def with_formulas(head: KANHead, formulas: Mapping[Edge, EdgeFormula], *, revive
 
     Notes
     -----
-    Sparsity and smoothness penalties do not count formulas, nor do domains move them. Outside the domain of f an edge
-    goes on as a constant, see `kaninterp.nn.native`. KAN 1.0 calls this fixing an edge (arXiv 2404.19756, section
-    2.5.1).
+    Penalties on edges do not count formulas, domains do not move them; see `kaninterp.nn.SymbolicEdges`. Outside the
+    domain of f an edge goes on as a constant, see `kaninterp.nn.native`. pykan calls this fixing an edge (arXiv
+    2404.19756, section 2.5.1).
 
     Examples
     --------

@@ -176,7 +176,7 @@ class KANLayer(nn.Module):
         self.register_buffer("start", torch.empty(2, out_features, in_features, **factory))
         for name, part in place(self.knots, self.spec)._asdict().items():
             self.register_buffer(f"_{name}", part, persistent=False)
-        self.register_module("formulas", None)
+        self.formulas = None
         self._unpruned = True
         self._calibrated = False
         self._gram: tuple[Tensor, Tensor, Tensor] | None = None

@@ -54,7 +54,8 @@ class SymbolicEdges(nn.Module):
     Notes
     -----
     Where training carries ``a x + b`` out of the domain of f, the edge is constant: see `kaninterp.nn.native`. Half
-    precision is computed in float32. Formulas take no part in penalties and sparsity: they were chosen, not found.
+    precision is computed in float32. Penalties on edges do not count formulas: they were chosen, not found. Sparsity of
+    raw columns counts c among a column's weights, so that a column it gives up is not read by a formula either.
 
     Examples
     --------

@@ -100,12 +100,15 @@ def zeros_held(model: nn.Module) -> Iterator[None]:
 
 
 def _zeros(model: nn.Module) -> Iterator[tuple[nn.Parameter, Tensor]]:
-    layers = {id(module.weight) for module in model.modules() if isinstance(module, KANLayer)}
+    found = [module for module in model.modules() if isinstance(module, KANLayer)]
+    layers = {id(layer.weight) for layer in found}
+    # a zero among the four numbers of a formula is a number as any other
+    free = {id(layer.formulas.numbers) for layer in found if layer.formulas is not None}
     for parameter in model.parameters():
         zeros = parameter.detach() == 0
         if id(parameter) in layers:  # (out, K + 1, in): single coefficients are free, edges are not
             yield parameter, zeros.all(1, keepdim=True).expand_as(zeros)
-        elif parameter.dim() > 1:
+        elif parameter.dim() > 1 and id(parameter) not in free:
             yield parameter, zeros
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from kaninterp.data import Batch
 from kaninterp.measure.host import Columns
-from kaninterp.nn import Entry, KANHead
+from kaninterp.nn import Entry, KANHead, splines_again_
 from kaninterp.nn.readers import family_of
 from kaninterp.pruning.substitutes import Gone
 
@@ -138,7 +138,7 @@ def _fold_edges(head: KANHead, x: Tensor, moved: dict[int, tuple[int, ...]]) -> 
     layer, place = head.kan_layers[0], stand_ins.place
     before = layer.mask.clone()
     mask = before.clone()
-    extra = torch.zeros_like(layer.weight)
+    extra, taking = torch.zeros_like(layer.weight), torch.zeros_like(layer.mask, dtype=torch.bool)
     for index, others in moved.items():
         if index not in place:
             continue  # it was cut away before
@@ -148,7 +148,9 @@ def _fold_edges(head: KANHead, x: Tensor, moved: dict[int, tuple[int, ...]]) -> 
             for number, other in enumerate(others):
                 extra[:, :, place[other]] += stand_ins.weights(index, others)[:, :, number]
                 mask[before[:, place[index]] > 0, place[other]] = 1.0
+                taking[before[:, place[index]] > 0, place[other]] = True
         mask[:, place[index]] = 0.0
+    splines_again_(layer, taking)  # a formula cannot take anything over
     layer.weight.mul_(before[:, None, :])  # what a masked edge held must not come back
     layer.weight.add_(extra)
     layer.weight.mul_(mask[:, None, :])

@@ -177,7 +177,7 @@ def _kan_head(view: ModelView) -> KANHead:
     if not isinstance(view.module, KANHead):
         raise ModelError(f"only a KANHead can be refitted, at {view.path!r} is a {type(view.module).__name__}")
     for depth, layer in enumerate(view.module.kan_layers):
-        size = int((layer.mask != 0).any(0).sum()) * (layer.spec.size + 1)
+        size = int((layer.spline_mask != 0).any(0).sum()) * (layer.spec.size + 1)
         if size > LARGEST_SYSTEM:
             raise ModelError(
                 f"layer {depth} has {size} basis functions, the largest system of equations solved here has "
@@ -249,11 +249,11 @@ def _blocks(x: Tensor, intact: Tensor, size: int) -> Iterator[tuple[Tensor, Tens
 
 
 class _System:
-    """Normal equations of one layer: all its nodes share the Gram matrix of the basis."""
+    """Normal equations of one layer: all its nodes share the Gram matrix of the basis; formulas stay as they are."""
 
     def __init__(self, layer: KANLayer) -> None:
         self.layer = layer
-        self.live = (layer.mask != 0).any(0).nonzero().flatten()
+        self.live = (layer.spline_mask != 0).any(0).nonzero().flatten()
         self.size = len(self.live) * (layer.spec.size + 1) + 1
         device = layer.weight.device
         self._gram = torch.zeros(self.size, self.size, dtype=torch.float64, device=device)
@@ -261,6 +261,8 @@ class _System:
 
     def add(self, x: Tensor, values: Tensor) -> None:
         """Add rows: inputs of the layer (n, in), and what its nodes should be (n, out)."""
+        if self.layer.formulas is not None:  # which stay as they are
+            values = values.double() - self.layer.formulas(x.double(), self.layer.mask).detach()
         planes = self.layer.basis(x.double())[..., self.live].flatten(1)
         design = torch.cat((planes, planes.new_ones(len(x), 1)), 1)
         self._gram += design.T @ design
@@ -270,7 +272,7 @@ class _System:
         """Put the solution into the layer; nodes with the same live inputs are solved together."""
         layer = self.layer
         patterns: dict[tuple[bool, ...], list[int]] = {}
-        for node, row in enumerate((layer.mask[:, self.live] != 0).tolist()):
+        for node, row in enumerate((layer.spline_mask[:, self.live] != 0).tolist()):
             patterns.setdefault(tuple(row), []).append(node)
         weight = layer.weight.detach().double()[..., self.live]
         for pattern, nodes in patterns.items():

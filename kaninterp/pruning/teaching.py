@@ -139,6 +139,10 @@ def _edges(head: KANHead, mine: list[int], pairs: list[tuple[int, int]], values:
         wanted = functions[:-1, :, source] - functions[-1, :, source] + functions[-1, :, at]
         gram = basis.T @ basis
         pull = RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+        if layer.formulas is not None:
+            others = torch.ones_like(layer.mask)
+            others[:, at] = 0.0
+            layer.formulas = layer.formulas.cut(others)
         layer.weight[:, :, at] = torch.linalg.solve(gram + pull, basis.T @ wanted).T.to(layer.weight)
         mask[:, at] = torch.maximum(mask[:, at], mask[:, source])
     layer.set_mask(mask)

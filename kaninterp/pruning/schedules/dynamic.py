@@ -131,7 +131,11 @@ def fade_(head: KANHead, plan: PrunePlan, fade: float) -> None:
     """Shrink the edges that a plan gives up, in place; the mean of every node stays."""
     for layer, kept, constants in zip(head.kan_layers, plan.mask.layers, plan.constants, strict=True):
         gone = torch.from_numpy(~kept).to(layer.mask.device) & (layer.mask > 0)
-        layer.weight.mul_(torch.where(gone, fade, 1.0).to(layer.weight)[:, None, :])
+        factors = torch.where(gone, fade, 1.0).to(layer.weight)
+        layer.weight.mul_(factors[:, None, :])
+        if layer.formulas is not None:
+            dst, src = layer.formulas.pairs.unbind(1)
+            layer.formulas.numbers[:, 2:] *= factors[dst, src].unsqueeze(1)
         means = torch.from_numpy(constants.copy()).to(layer.bias)
         layer.bias.add_((1 - fade) * (means * gone).sum(1))
 

@@ -90,8 +90,14 @@ def settle_(head: KANHead, push: Sequence[float], *, lr: float) -> None:
 
 @torch.no_grad()
 def edge_norms(head: KANHead) -> list[Tensor]:
-    """Euclidean norm of the weights of every live edge, (dst, src) per layer; 0 for masked ones."""
-    return [_norms(layer.weight) * (layer.mask > 0) for layer in head.kan_layers]
+    """Euclidean norm of the weights of every live edge, (dst, src) per layer; |c| of a formula, 0 for masked ones."""
+    return [_edge_norms(layer) for layer in head.kan_layers]
+
+
+def _edge_norms(layer: KANLayer) -> Tensor:
+    norms = _norms(layer.masked_weight())
+    edges = layer.formulas
+    return norms if edges is None else norms + edges.spread(edges.numbers[:, 2].abs(), layer.mask)
 
 
 def _norms(weight: Tensor) -> Tensor:
