@@ -16,6 +16,7 @@ from kaninterp.nn.layer import KANLayer
 from kaninterp.nn.losses import LOSSES, resolve_loss
 from kaninterp.nn.narrow import input_kind, narrow
 from kaninterp.nn.penalty import layer_penalty
+from kaninterp.nn.piecewise import piecewise
 from kaninterp.nn.rows_first import rows_first
 from kaninterp.nn.surgery import prune_head
 from kaninterp.nn.symbolic import SymbolicEdges
@@ -40,6 +41,7 @@ __all__ = [
     "layer_penalty",
     "load_head",
     "narrow",
+    "piecewise",
     "proximal_step_",
     "prune_head",
     "prune_model",
