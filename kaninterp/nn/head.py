@@ -153,7 +153,10 @@ class KANHead(nn.Module):
 
     @property
     def config(self) -> dict[str, Any]:
-        """Everything that rebuilds the structure, as JSON-able values (no weights, dtype or device)."""
+        """Everything that rebuilds the structure, as JSON-able values (no weights, dtype or device).
+
+        Formulas name their families; put a family of your own in the place of its name to build the head anew.
+        """
         domain = self.options["domain"]
         formulas = [
             [depth, dst, src, family.name]

@@ -186,7 +186,7 @@ class KANLayer(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw new weights, see Notes of the class; the domain stays."""
+        """Draw new weights, see Notes of the class; the domain and formulas stay."""
         width = 1 / math.sqrt(max(self.in_features, 1))
         self.coef.normal_(0.0, self.noise * width, generator=generator)
         self.base_weight.uniform_(-width, width, generator=generator)

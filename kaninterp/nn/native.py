@@ -1,8 +1,10 @@
 """The functions of `kaninterp.core.families` on tensors, finite everywhere, with their gradients.
 
 A formula may be trained, and training may carry its argument out of where f is defined. There f goes on as a constant
-from the edge of its domain, with slope 0: values and gradients stay finite, and c and d, which are still trained, can
-bring the edge back into use. Each edge of a domain is a named constant below.
+from the edge of its domain, with slope 0, so values and gradients stay finite. The rows that are still inside go on
+training a and b; where there are none, c and d alone are trained, and the edge stays a constant. Each edge of a domain
+is a named constant below. Formulas fed by formulas multiply their slopes: there a step too large can still overflow
+float32, as with any steep model.
 """
 
 from __future__ import annotations

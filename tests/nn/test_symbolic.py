@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from kaninterp.adapters import as_view, check_view
 from kaninterp.core.edge_formula import EdgeFormula
-from kaninterp.core.errors import InputError, InputTypeError, StateError
+from kaninterp.core.errors import FileFormatError, InputError, InputTypeError, StateError
 from kaninterp.core.families import FAMILIES, Family
 from kaninterp.nn import KANHead, load_head, prune_head, save_head
 from kaninterp.nn.formulas import formulas_of, with_formulas, without_formulas
@@ -323,3 +324,82 @@ def test_transforms_of_functions():
     rows = torch.func.vmap(torch.func.jacrev(head))(x)
     forwards = torch.func.vmap(torch.func.jacfwd(head))(x)
     torch.testing.assert_close(rows, forwards)
+
+
+@pytest.mark.parametrize("name", ["log", "1/x", "1/x^4", "sqrt", "1/sqrt(x)", "arcsin", "arctanh", "tan", "exp", "x^5"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "lbfgs"])
+def test_training_that_leaves_the_domain_stays_finite(name, optimizer):
+    formula = EdgeFormula(family=FAMILIES[name], a=3.0, b=-0.5, c=1.0, d=0.0)  # half of the inputs are outside
+    head = with_formulas(plain(dtype=torch.float32), {(0, 0, 0): formula, (0, 1, 2): formula}).train()
+    x = draw(64, 4, dtype=torch.float32) * 2
+    kinds = {
+        "sgd": partial(torch.optim.SGD, lr=1e-3),
+        "adam": partial(torch.optim.Adam, lr=0.1),
+        "lbfgs": partial(torch.optim.LBFGS, max_iter=5, line_search_fn="strong_wolfe"),
+    }
+    steps = kinds[optimizer](head.parameters())
+
+    def closure():
+        steps.zero_grad()
+        loss = torch.nn.functional.smooth_l1_loss(head(x)[:, 0], x[:, 1].sin())
+        loss.backward()
+        return loss
+
+    for _ in range(5 if optimizer == "lbfgs" else 15):
+        assert steps.step(closure).isfinite()
+    assert all(parameter.isfinite().all() for parameter in head.parameters())
+
+
+def test_autocast():
+    head, x = mixed(dtype=torch.float32), draw(40, 4, dtype=torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        coarse = head(x.bfloat16())
+    torch.testing.assert_close(coarse.float(), head(x), atol=0.1, rtol=0.1)
+
+
+def test_a_moving_domain_leaves_formulas_alone():
+    head = with_formulas(plain(dtype=torch.float32, moving_domain=True), {(0, 0, 1): SINE}).train()
+    steps = torch.optim.SGD([p for name, p in head.named_parameters() if "numbers" not in name], lr=1e-4)
+    before = head.kan_layers[0].domain.clone()
+    for step in range(80):
+        steps.zero_grad()
+        head(draw(64, 4, seed=step, dtype=torch.float32) + step / 20).square().mean().backward()
+        steps.step()
+    assert not torch.equal(before, head.kan_layers[0].domain)
+    wanted = SINE(np.linspace(-3, 5, 20))
+    x = torch.linspace(-3, 5, 20).unsqueeze(1).expand(-1, 4)
+    np.testing.assert_allclose(head.kan_layers[0].edges(x).detach()[:, 0, 1], wanted, atol=1e-6)
+
+
+def test_one_column_and_constant_columns():
+    head = KANHead(1, 1, domain=(-1, 1), generator=torch.Generator().manual_seed(0))
+    head = with_formulas(head, {(0, 0, 0): EdgeFormula(family=FAMILIES["0"], a=1, b=0, c=1, d=0.5)}).eval()
+    assert head(torch.ones(3, 1)).tolist() == [[0.5]] * 3
+    small, _ = prune_head(head, [np.zeros((1, 1), bool)], [np.array([[0.5]])])
+    assert small(torch.ones(3, 1)).tolist() == [[0.5]] * 3
+    assert formulas_of(small) == {}
+
+
+WRONG = {
+    "no such edge": [[0, 9, 0, "sin"]],
+    "twice": [[0, 0, 1, "sin"]] * 2,
+    "no number": [[True, 0, 1, "sin"]],
+    "a text": ["sin"],
+    "no name": [[0, 0, 1, 5]],
+    "too short": [[0, 0, 1]],
+    "others than its tensors": [[0, 0, 1, "sin"]],
+}
+
+
+@pytest.mark.parametrize("formulas", WRONG.values(), ids=WRONG)
+def test_files_with_wrong_formulas_are_refused(tmp_path, formulas):
+    import json
+
+    from safetensors.torch import load_file, save_file
+
+    save_head(mixed(), tmp_path / "head")
+    config = {**mixed().config, "formulas": formulas}
+    text = json.dumps({"format": 1, "kind": "KANHead", "config": config})
+    save_file(load_file(tmp_path / "head"), tmp_path / "head", {"kaninterp": text})
+    with pytest.raises(FileFormatError):
+        load_head(tmp_path / "head")
