@@ -16,7 +16,7 @@ from kaninterp.data import Batch, Batches, Windows, as_batches, placement, time_
 __all__ = ["Feeds", "default_batch_size", "prepare"]
 
 EVALUATION_ROWS = 1024
-"""Rows per batch where no gradient is needed."""
+"""Rows per batch where the size of the batch does not decide the outcome: no gradient, or one over all rows."""
 
 STEPS_PER_EPOCH, SMALLEST_BATCH, LARGEST_BATCH = 64, 16, 256
 """The default batch size makes at least so many steps, where its bounds allow."""

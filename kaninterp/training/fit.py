@@ -18,7 +18,7 @@ from kaninterp.nn.losses import resolve_loss
 from kaninterp.training.checkpoint import Checkpoint
 from kaninterp.training.damped_steps import DampedSteps
 from kaninterp.training.domains import check_still, heads_of
-from kaninterp.training.feeds import Feeds, prepare
+from kaninterp.training.feeds import EVALUATION_ROWS, Feeds, prepare
 from kaninterp.training.head_rows import check_squared, trained_head
 from kaninterp.training.history import FitResult, as_history
 from kaninterp.training.objective import Objective
@@ -78,7 +78,7 @@ def fit(
         Validate on randomly chosen rows instead of the last ones; right only for rows without an order.
     epochs, batch_size
         Passes over the data, and rows per step. None: a power of two from 16 to 256 that makes an epoch
-        about 64 to 128 steps; L-BFGS always steps on all rows, and `batch_size` only bounds its memory.
+        about 64 to 128 steps. L-BFGS always steps on all rows, `batch_size` only bounds its memory (None: 1024).
     optimizer
         "adam"; "lbfgs": all rows at once, one outer step of `lbfgs_steps` iterations with a strong Wolfe
         line search per epoch; "lm": Levenberg-Marquardt, one step on all rows per epoch, for squared errors and
@@ -167,7 +167,7 @@ def fit(
             validation=validation,
             gap=gap,
             shuffle_split=shuffle_split,
-            batch_size=batch_size,
+            batch_size=EVALUATION_ROWS if batch_size is None and options.full_batch else batch_size,
             generator=generator,
         )
         if optimizer == "lm":
