@@ -75,7 +75,7 @@ class DampedSteps:
         if self._stalled() and not self._challenged:
             self._challenge(descent, generator)
         taken = descent.step()
-        _watch(self._head, descent.data)
+        _watch(self._head, descent)
         self._steps, self._stuck = self._steps + 1, not taken.accepted
         self._values = [*self._values[-STALL_STEPS:], taken.loss + taken.penalty]
         self.converged = self._stalled() and (self._challenged or not _is_poor(taken.loss, descent.data))
@@ -123,7 +123,8 @@ class DampedSteps:
             parts = -(-(feeds.n_train or 1) // EVALUATION_ROWS)
             data = HeadRows.collect(self._objective.model, self._head, feeds.in_parts(parts))
             if not all(bool(layer.calibrated) for layer in self._head.kan_layers):
-                _watch(self._head, data)  # the first batch, all rows here, sets the first domain
+                with torch.no_grad():  # the first batch, all rows here, sets the first domain
+                    self._head(data.features)
             self._descent = Descent(self._head, data)
             if self._resumed is not None and self._resumed["numbers"] is not None:
                 self._descent.twin.write(self._resumed["numbers"].to(data.x.device))
@@ -164,7 +165,7 @@ class DampedSteps:
         steps = min(self._steps, RIVAL_STEPS)
         for step in range(steps):
             accepted = found.step().accepted
-            _watch(rival, data)
+            _watch(rival, found)
             moved = step < self._follow * steps and follow_inputs((rival,))
             if moved:
                 found.reread()
@@ -179,9 +180,15 @@ def _is_poor(loss: float, data: HeadRows) -> bool:
 
 
 @torch.no_grad()
-def _watch(head: KANHead, data: HeadRows) -> None:
-    """Show the head its training inputs: that sets first domains and keeps the ranges it has seen."""
-    head(data.features)
+def _watch(head: KANHead, descent: Descent) -> None:
+    """Note the ranges of every layer's inputs, as a forward pass in train mode does."""
+    passed = descent.passed
+    if passed is None:
+        head(descent.data.features)
+        return
+    for layer, x in zip(head.kan_layers, passed.inputs, strict=True):
+        lo, hi = x.amin(0).to(layer.seen), x.amax(0).to(layer.seen)
+        layer.seen.copy_(torch.stack((torch.minimum(layer.seen[0], lo), torch.maximum(layer.seen[1], hi))))
 
 
 @torch.no_grad()

@@ -113,6 +113,11 @@ class Descent:
         """Loss plus penalty now."""
         return self._here().value
 
+    @property
+    def passed(self) -> Passed | None:
+        """Forward pass at the present numbers, if it is known."""
+        return None if self._point is None else self._point.passed
+
     def step(self) -> StepTaken:
         """Make one step if there is one that lowers loss plus penalty, and write it into the head."""
         here = self._here()
