@@ -81,9 +81,7 @@ def fit(
         about 64 to 128 steps. L-BFGS always steps on all rows, `batch_size` only bounds its memory (None: 1024).
     optimizer
         "adam"; "lbfgs": all rows at once, one outer step of `lbfgs_steps` iterations with a strong Wolfe
-        line search per epoch; "lm": Levenberg-Marquardt, one step on all rows per epoch, for squared errors and
-        one `KANHead` of up to 3000 numbers that is all that is trained (what is in front of it is frozen, runs in
-        eval mode, and its features of all rows are kept in memory); or a callable that makes a torch optimizer
+        line search per epoch; "lm": Levenberg-Marquardt, see Notes; or a callable that makes a torch optimizer
         from the parameters.
     lr, schedule
         Learning rate (Adam 3e-3, L-BFGS 1, none for Levenberg-Marquardt), following a "cosine" down over the
@@ -130,6 +128,15 @@ def fit(
         The loss is not finite (the epoch and batch are named), or the checkpoint belongs to another run.
     FileFormatError
         The checkpoint is damaged or something else.
+
+    Notes
+    -----
+    ``optimizer="lm"`` makes one damped Gauss-Newton step on all rows per epoch, in float64 whatever the model's type. It
+    is for squared errors and for one `KANHead` of up to 3000 numbers that is all that is trained: freeze what is in
+    front of it, which then runs once, in eval mode, and whose features of all rows are kept in memory. A step that
+    would raise loss plus penalty is not made. Stuck at a poor loss it tries fresh starts, once per run, all within one
+    epoch; stuck again it stops ("converged"). History: losses after the step. Of `Sparsity` it knows `head`, `edge` and
+    `entropy`. Heads with ``outside="linear"`` train better with it: there is a slope wherever inputs leave a domain.
 
     Examples
     --------

@@ -18,7 +18,8 @@ from kaninterp.training.options import Sparsity
 __all__ = ["MAX_PARAMETERS", "HeadRows", "check_squared", "trained_head"]
 
 MAX_PARAMETERS = 3000
-"""Trainable numbers, at most: the normal equations are then 72 MB, and solving them takes seconds per step beyond."""
+"""Trainable numbers, at most: the normal equations are then 72 MB. A step of 2661 numbers takes .9 s on 1000 rows and
+5 s on 10 000, on one thread."""
 
 OTHERWISE = "Use optimizer='lbfgs' or 'adam'"
 

@@ -24,7 +24,7 @@ CHUNK_VALUES = 2**21
 """Values of the Jacobian at a time (16 MB): rows come in chunks of that, so memory does not grow with them."""
 
 START_DAMPING = 1e-2
-"""Damping at the start, as a share of the curvature; 1e-3 and 1 came to the same loss within a few steps more."""
+"""Damping at the start, as a share of the curvature; 1e-4 and 1 came to about the same loss after 50 steps."""
 
 LINEAR_DAMPING = 1e-12
 """Damping of a head of one layer: it is linear in its numbers, and the first step is the last one."""
@@ -32,8 +32,9 @@ LINEAR_DAMPING = 1e-12
 LEAST_DAMPING, MOST_DAMPING = 1e-14, 1e14
 """Beyond these nothing changes any more in float64."""
 
-FLATTEST = 1e-6
-"""Numbers that the data hardly touch are damped as if they had this share of the largest curvature."""
+FLATTEST = 1e-3
+"""Numbers that the data hardly touch are damped as if they had this share of the largest curvature. Over four laws and
+six seeds 1e-3 came to the lowest held-out errors; 1e-6 leaves them wild, from 1e-2 on heads with one hidden node stick."""
 
 MOST_TRIALS = 12
 """Trials of one step. Damping doubles faster and faster: twelve rejected trials raise it by 2^78."""

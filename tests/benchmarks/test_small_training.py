@@ -51,6 +51,7 @@ LAWS = {
     "exp((sin(pi (x1^2 + x2^2)) + sin(pi (x3^2 + x4^2))) / 2)": Law((4, 5, 1), -1, 1, _deep),
 }
 GETTING_STARTED = "exp(sin(pi x) + y^2)"
+PUSH = Sparsity(head=0.01, edge=1.0, entropy=10.0, inputs=0.0, warmup=0.0, ramp=0.0)
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,7 @@ def by_us(law: Law, data: dict[str, Tensor], seed: int, *, pushed: bool) -> Trai
     options = {"optimizer": "lm", "validation": None, "seed": seed, "progress": False}
     began = time.perf_counter()
     if pushed:
-        push = Sparsity(head=0.01, edge=1.0, entropy=10.0, inputs=0.0, warmup=0.0, ramp=0.0)
-        ki.fit(model, rows, epochs=FIRST_STEPS, sparsity=push, **options)
+        ki.fit(model, rows, epochs=FIRST_STEPS, sparsity=PUSH, **options)
     result = ki.fit(model, rows, epochs=STEPS, **options)
     seconds = time.perf_counter() - began
     clock = seconds - result.history["seconds"].sum() + result.history["seconds"].cumsum()
@@ -168,3 +168,29 @@ def test_getting_started():
     rounds = compared(LAWS[GETTING_STARTED], pushed=True)
     told(f"getting started: {FIRST_STEPS} steps with a penalty, then {STEPS}", rounds)
     assert statistics.median(own.train for _, own in rounds) <= statistics.median(peer.train for peer, _ in rounds)
+
+
+def test_the_penalised_loss_of_both_our_optimisers():
+    """The same penalty and as many epochs: what is left of loss plus penalty, and how many edges."""
+    law = LAWS[GETTING_STARTED]
+    found: dict[str, list[tuple[float, float, float]]] = {"lbfgs": [], "lm": []}
+    for seed in SEEDS:
+        data = drawn(law, seed)
+        for optimizer, rows in found.items():
+            model = KANHead(2, 1, (5,), grid=GRID, outside="linear", generator=torch.Generator().manual_seed(seed))
+            began = time.perf_counter()
+            result = ki.fit(
+                model, (data["train_input"], data["train_label"]), optimizer=optimizer, epochs=FIRST_STEPS,
+                sparsity=PUSH, validation=None, seed=seed, progress=False,
+            )  # fmt: skip
+            seconds = time.perf_counter() - began
+            model.eval()
+            penalty = float(PUSH.head * model.penalty(edge=PUSH.edge, entropy=PUSH.entropy).detach())
+            rows.append((seconds, error(model, data, "train") ** 2 + penalty, result.history["edges"].iloc[-1]))
+    medians = {name: [statistics.median(column) for column in zip(*rows, strict=True)] for name, rows in found.items()}
+    for name, (seconds, left, edges) in medians.items():
+        print(
+            f"\n{name:6} {FIRST_STEPS} epochs {seconds:.2f} s   loss plus penalty {left:.3f}   {edges:.1f} edges",
+            end="",
+        )
+    assert medians["lm"][1] < medians["lbfgs"][1]
