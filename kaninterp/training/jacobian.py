@@ -49,6 +49,9 @@ class Part(Protocol):
     def columns(self, seen: Any, by_node: Tensor, out: Tensor) -> None:
         """Write the derivatives of the outputs by its numbers over `out` (n, outputs, size)."""
 
+    def largest(self, of: Tensor) -> Tensor:
+        """Give the largest value among the numbers of the same edge, for every number, (size,)."""
+
     def store(self) -> None:
         """Write its numbers back into the layer it was made from."""
 
@@ -126,6 +129,11 @@ class SplinePart:
         else:
             out.copy_(self.chosen((by_node[..., None, None] * seen[:, None, None]).flatten(2)))
 
+    def largest(self, of: Tensor) -> Tensor:
+        """Per edge."""
+        whole = self.spread(of)
+        return self.chosen(whole.amax(1, keepdim=True).expand_as(whole).flatten())
+
     @torch.no_grad()
     def store(self) -> None:
         """Write the coefficients of live edges into the layer, in its own number type."""
@@ -167,6 +175,10 @@ class BiasPart:
         """What the nodes do."""
         if self.size:
             out.copy_(by_node)
+
+    def largest(self, of: Tensor) -> Tensor:
+        """Every constant is on its own."""
+        return of
 
     @torch.no_grad()
     def store(self) -> None:
@@ -255,6 +267,12 @@ class HeadTwin:
         parts = [part for layer in self.layers for part in layer.parts]
         for part, own in zip(parts, torch.split(numbers, [part.size for part in parts]), strict=True):
             part.write(own)
+
+    def largest(self, of: Tensor) -> Tensor:
+        """Give the largest of values (size,), none below 0, among the numbers of the same edge, for every number."""
+        parts = [part for layer in self.layers for part in layer.parts]
+        pieces = torch.split(of, [part.size for part in parts])
+        return torch.cat([part.largest(own) for part, own in zip(parts, pieces, strict=True)])
 
     def store(self) -> None:
         """Write the numbers into the head, rounded to its own number type."""

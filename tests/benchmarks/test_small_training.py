@@ -1,6 +1,6 @@
 """Levenberg-Marquardt on small KANs against pykan's L-BFGS, on laws of its tutorials: seconds, and loss reached.
 
-`python -m pytest tests/benchmarks/test_small_training.py -q -s` prints the tables; about four minutes. Both are trained
+`python -m pytest tests/benchmarks/test_small_training.py -q -s` prints the tables; about five minutes. Both are trained
 on the same 1000 rows, one after the other in every round, on one thread; the test error is of 1000 other rows.
 """
 

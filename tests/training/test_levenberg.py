@@ -243,10 +243,10 @@ def test_a_stuck_run_starts_anew_and_only_gets_better():
     with torch.no_grad():  # no edge of the second layer has a slope, no edge of the first one a reader
         for layer in head.kan_layers:
             layer.weight.zero_()
-    result = train(head, (x, y), epochs=40, validation=None)
+    result = train(head, (x, y), epochs=40, domain_updates=0.0, validation=None)
     losses = result.history["train_loss"].to_numpy()
     assert losses[-1] < 0.02 * losses[0]
-    assert (np.diff(losses) <= 1e-9 + 0.05 * losses[:-1]).all()  # moved domains may cost a little
+    assert (np.diff(losses) <= 0).all()
 
 
 def test_a_finished_run_says_so():
