@@ -38,6 +38,7 @@ class DampedSteps:
 
     Once per run, when progress has stalled at a poor loss, `RIVALS` heads with fresh weights are trained within one
     epoch; the best of them takes over if it has a lower loss plus penalty. The next stall is the end (`converged`).
+    Only a head that was fresh itself has rivals: the functions of a trained one are not thrown away.
 
     Everything in front of the head runs in eval mode, once; what the head is given is kept.
 
@@ -126,6 +127,7 @@ class DampedSteps:
             if not all(bool(layer.calibrated) for layer in self._head.kan_layers):
                 with torch.no_grad():  # the first batch, all rows here, sets the first domain
                     self._head(data.features)
+            self._challenged = self._challenged or (self._resumed is None and not _is_fresh(self._head))
             self._descent = Descent(self._head, data)
             if self._resumed is not None and self._resumed["numbers"] is not None:
                 self._descent.twin.write(self._resumed["numbers"].to(data.x.device))
@@ -174,6 +176,11 @@ class DampedSteps:
             elif not accepted:
                 break
         return found
+
+
+def _is_fresh(head: KANHead) -> bool:
+    """Whether no live edge has been trained yet."""
+    return all(bool((layer.untouched | (layer.mask == 0)).all()) for layer in head.kan_layers)
 
 
 def _is_poor(loss: float, data: HeadRows) -> bool:

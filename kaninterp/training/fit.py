@@ -134,9 +134,10 @@ def fit(
     ``optimizer="lm"`` makes one damped Gauss-Newton step on all rows per epoch, in float64 whatever the model's type.
     It is for squared errors and for one `KANHead` of up to 3000 numbers that is all that is trained: freeze what is in
     front of it, which then runs once, in eval mode, and whose features of all rows are kept in memory. A step that
-    would raise loss plus penalty is not made. Stuck at a poor loss it tries fresh starts, once per run, all within one
-    epoch; stuck again it stops ("converged"). History: losses after the step. Of `Sparsity` it knows `head`, `edge` and
-    `entropy`. Heads with ``outside="linear"`` train better with it: there is a slope wherever inputs leave a domain.
+    would raise loss plus penalty is not made. Stuck at a poor loss a head that was not trained before is given fresh
+    starts, once per run, all within one epoch; stuck again it stops ("converged"). History: losses after the step. Of
+    `Sparsity` it knows `head`, `edge` and `entropy`. Heads with ``outside="linear"`` train better with it: there is a
+    slope wherever inputs leave a domain.
 
     Examples
     --------

@@ -239,14 +239,20 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path, killed, sparsity):
 
 def test_a_stuck_run_starts_anew_and_only_gets_better():
     x, y = (part.float() for part in rows(100))
-    head = head_of(2, 3, 1)
+    fresh = head_of(2, 3, 1, noise=0.0)
     with torch.no_grad():  # no edge of the second layer has a slope, no edge of the first one a reader
-        for layer in head.kan_layers:
-            layer.weight.zero_()
-    result = train(head, (x, y), epochs=40, domain_updates=0.0, validation=None)
+        for layer in fresh.kan_layers:
+            layer.base_weight.zero_()
+    trained = copy.deepcopy(fresh)
+    with torch.no_grad():
+        trained.kan_layers[0].coef[0] = 1e-3
+    result = train(fresh, (x, y), epochs=40, domain_updates=0.0, validation=None)
     losses = result.history["train_loss"].to_numpy()
     assert losses[-1] < 0.02 * losses[0]
     assert (np.diff(losses) <= 0).all()
+    with pytest.MonkeyPatch.context() as patch:  # a head that somebody has trained has no rivals
+        patch.setattr(damped_steps, "_fresh", lambda *_: pytest.fail("a trained head was replaced"))
+        train(trained, (x, y), epochs=40, domain_updates=0.0, validation=None)
 
 
 def test_a_finished_run_says_so():
