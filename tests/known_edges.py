@@ -26,11 +26,12 @@ def head_of(known: Sequence[Known], *, grid: int = 16, noise: float = 0.0, seed:
     head.calibrate(torch.as_tensor(x))
     layer = head.kan_layers[0]
     at = np.linspace(x.min(0), x.max(0), 1000)
-    basis = layer.basis(torch.as_tensor(at)).numpy(force=True)  # (1000, coefficients and base, in)
+    basis = layer.basis(torch.as_tensor(at)).numpy(force=True)[:, :-1]  # (1000, coefficients, in), no base
     with torch.no_grad():
+        layer.base_weight.zero_()
         for i, (function, *_) in enumerate(known):
             wanted = function(at[:, i]) + noise * rng.normal(size=len(at))
-            layer.weight[0, :, i] = torch.as_tensor(np.linalg.lstsq(basis[:, :, i], wanted, rcond=None)[0])
+            layer.coef[:, 0, i] = torch.as_tensor(np.linalg.lstsq(basis[:, :, i], wanted, rcond=None)[0])
     return head.eval(), torch.as_tensor(x)
 
 

@@ -33,7 +33,7 @@ class Curve:
         self._spread = float(self.weights @ (self._y - self.weights @ self._y) ** 2)
 
     def written(self, family: Family, kind: Symmetry, found: tuple[float, float], *, tied: bool) -> Fitted | None:
-        """In the units of x, with a = 1 or -1 and b = 0 where c and d make up for it and no digits are lost.
+        """In the units of x, with a > 0, a = 1 or -1 and b = 0 where c and d make up for it and no digits are lost.
 
         Parameters
         ----------
@@ -49,7 +49,7 @@ class Curve:
         (EdgeFormula, float) or None
             The formula and its R^2; None if it cannot be computed in float64.
         """
-        a, b = found
+        a, b = (-found[0], -found[1]) if kind.mirror and found[0] < 0 else found
         half = (self.high - self.low) / 2
         slope = a / half
         shift = 0.0 if tied else b - slope * (self.low + half)

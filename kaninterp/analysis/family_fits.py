@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import numpy as np
 from kaninterp.core.families import Family
 from kaninterp.core.frozen import Array, IntArray
 
-from .family_net import FamilyNet
+from .family_net import FamilyNet, net_of
 from .family_steps import Curves, Problems, polish
 
 __all__ = ["FamilyFits", "fit_families"]
@@ -68,7 +69,7 @@ def fit_families(
     """
     shape = (2, len(curves), len(families))
     result = FamilyFits(a=np.ones(shape), b=np.zeros(shape), rest=np.full(shape, np.inf))
-    nets = [FamilyNet(family, curves.shape[1], fastest) for family in families]
+    nets = [net_of(family, curves.shape[1], math.ceil(fastest)) for family in families]
     for first in range(0, len(curves), CURVES_AT_ONCE):
         block = slice(first, first + CURVES_AT_ONCE)
         standard = Curves(_standard(curves[block], weights[block]), weights[block], families)

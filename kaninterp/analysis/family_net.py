@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from kaninterp.core.families import Family
@@ -9,12 +11,14 @@ from kaninterp.core.frozen import Array
 
 from .family_starts import starts, symmetry
 
-__all__ = ["FLAT", "FamilyNet"]
+__all__ = ["FLAT", "FamilyNet", "net_of"]
 
-TRIED = 3
+KEPT = 64
+"""Nets kept for the next call: all of `FAMILIES` for two layers, up to 20 MB each."""
+TRIED = 6
 """Starts per curve: the best of the net, and the best that are not next to a better one."""
-APART = 1.0
-"""Two starts this near in a and b together lie in one lobe of the fit."""
+APART = 1.5
+"""Two starts this near in a and b together lie in one lobe of the fit: half the half wave of sin."""
 SAMPLES_PER_UNIT = 40
 """Points per unit of the argument where a family is looked up for the net: a start need not be exact."""
 FLAT = 1e-6
@@ -64,6 +68,12 @@ class FamilyNet:
             near = np.abs(self._starts[None] - self._starts[at][:, None]).sum(2) < APART
             score = np.where(near, -2.0, score)
         return found
+
+
+@lru_cache(maxsize=KEPT)
+def net_of(family: Family, points: int, fastest: int) -> FamilyNet:
+    """The net of a family, kept for the next call."""
+    return FamilyNet(family, points, fastest)
 
 
 def _looked_up(family: Family, u: Array) -> Array:

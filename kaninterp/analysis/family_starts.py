@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -27,6 +28,9 @@ REACH = 5.0
 """How far from its centre (argument 0) a function may lie from the data: tanh and exp(-u^2) are flat beyond."""
 FASTEST = 8.0
 """Largest change of the argument over half the range to begin with, even where few knots lie in the range."""
+FASTEST_PLACED = 40.0
+"""Largest change of the argument tried for functions with a centre: the net grows with its square, and a tanh that
+fast is a step."""
 STRETCHES = (-0.99, -0.9, -0.7, -0.4, 0.0, 0.4, 0.7, 0.9, 0.99)
 """Ends of the stretches of the argument that are tried besides, for functions that only live between -1 and 1."""
 NEAREST, FARTHEST = 0.003, 30.0
@@ -59,6 +63,7 @@ class Symmetry:
         return not (self.scale or self.constant), not (self.shift or self.constant)
 
 
+@lru_cache(maxsize=256)
 def symmetry(family: Family) -> Symmetry:
     """What is the same function again, tried in numbers.
 
@@ -103,7 +108,7 @@ def starts(family: Family, points: int, fastest: float) -> Array:
     points : int
         Points over the range; a root or kink is looked for between each two of them.
     fastest : float
-        Largest a. Beyond half a wave per knot interval a spline has nothing to show.
+        Largest a, `FASTEST` at least. Beyond half a wave per knot interval a spline has nothing to show.
     """
     kind = symmetry(family)
     if not any(kind.free):
@@ -135,7 +140,7 @@ def _roots(points: int) -> Array:
 def _speeds(fastest: float) -> Array:
     """Steps that grow up to a lobe, and then lobe by lobe."""
     slow = np.geomspace(SLOWEST, 3.0, 10)
-    return np.concatenate([slow, np.arange(3.0 + LOBE, max(fastest, 3.0) + LOBE, LOBE)])
+    return np.concatenate([slow, np.arange(3.0 + LOBE, max(fastest, FASTEST) + LOBE, LOBE)])
 
 
 def _waves(fastest: float) -> Array:
@@ -148,7 +153,7 @@ def _waves(fastest: float) -> Array:
 def _places(fastest: float) -> Array:
     """For functions with a centre: it lies among the data, or up to a reach outside."""
     found = []
-    for speed in _speeds(fastest):
+    for speed in _speeds(min(fastest, FASTEST_PLACED)):
         shifts = np.linspace(-(speed + REACH), speed + REACH, 2 * math.ceil((speed + REACH) / (1.2 * LOBE)) + 1)
         found.append(np.stack([np.full(len(shifts), speed), shifts], axis=1))
     return np.concatenate(found)

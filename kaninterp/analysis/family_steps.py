@@ -20,17 +20,17 @@ from .family_net import FLAT
 
 __all__ = ["Curves", "Problems", "polish"]
 
-STEPS = 60
-"""Steps of a fit at most; most need under 15."""
+STEPS = 40
+"""Steps of a fit at most; those that need more creep to a limit (tanh that becomes exp), which has its own family."""
 THIN_AFTER, WORTH = 6, 1.5
 """After so many steps only starts go on whose squared error is at most this many times the best of the family's."""
-SETTLED = 1e-8
-"""Relative gain of a step below which a fit has settled: R^2 is shown to three digits."""
+SETTLED = 1e-5
+"""Relative gain of a step below which a fit has settled: R^2 is shown to four digits, and later steps gain less."""
 EXACT = 1e-24
 """Squared error, as a share of the variance, that is rounding of float64."""
 SMALLEST = 1e-150
 """Largest value of f over the range below which its squares are lost."""
-CAUTIOUS, BOLDER, SHYER, STUCK = 1e-3, 5.0, 6.0, 1e9
+CAUTIOUS, BOLDER, SHYER, STUCK = 1e-3, 5.0, 6.0, 1e5
 """Damping at the start, what a good step divides it by, what a bad one multiplies it by, and where a fit gives up."""
 
 Sides = tuple[Array, Array, Array, Array]

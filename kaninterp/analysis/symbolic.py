@@ -6,6 +6,7 @@ import math
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import SupportsIndex
 
 import numpy as np
@@ -85,6 +86,8 @@ def fit_edges(
     layer: LayerTrace,
     edges: Iterable[tuple[int, int]] | None = None,
     families: Iterable[str | Family] | None = None,
+    *,
+    least_r2: float | None = GOOD_R2,
 ) -> tuple[EdgeFit, ...]:
     """The best formula of each edge of a layer.
 
@@ -96,6 +99,9 @@ def fit_edges(
         Which; all that are not masked if not given.
     families : iterable of str or Family, optional
         What to try, see `kaninterp.core.families.families_of`; all of `FAMILIES` if not given.
+    least_r2 : float or None
+        Formulas that reach this R^2 go before all others, and among both the one with the fewest bits is chosen: a
+        formula that can stand for the edge is worth more than a shorter one that cannot. None: by bits alone.
 
     Returns
     -------
@@ -105,7 +111,7 @@ def fit_edges(
     Raises
     ------
     InputError
-        An unknown family, an edge that is not there or is masked.
+        An unknown family, an edge that is not there or is masked, an R^2 above 1 or below 0.
     InputTypeError
         Something that is not a family or not an edge.
 
@@ -123,10 +129,11 @@ def fit_edges(
     are worth more), s = 1 - R^2 is what the formula leaves, r is `RESOLUTION` and p the numbers fitted. The first term
     sends the edge to within r given the formula, the second sends p numbers as finely as the rest deserves. The noise
     of an edge is not known beforehand: it is taken to be what the formula leaves, and r at least. A number that can be
-    left out (b = 0) is left out where that saves bits. The constant "0" is never chosen for an edge that varies.
+    left out (b = 0) is left out where that saves bits; as that depends on where x is 0, a shift of x may turn sin into
+    cos. The constant "0" is never chosen for an edge that varies.
 
-    An edge is constant if its curve varies over the range by rounding only. Where no row lies in domain or fringe
-    nothing was drawn: then the line through the data is given, from the moments of all rows.
+    An edge is constant if its curve varies over the range by rounding only. An edge that varies only where nothing was
+    drawn, beyond domain and fringe, gets the line through all rows, which follows from their moments.
 
     Examples
     --------
@@ -138,9 +145,8 @@ def fit_edges(
     >>> fit.name in ("x", "x^3"), 0 <= fit.r2 <= 1
     (True, True)
     """
-    tried = families_of(families)
-    pairs = _pairs(layer, edges)
-    return tuple(fits[0] for fits in _ranked(layer, pairs, tried))
+    tried, least = families_of(families), _least(least_r2)
+    return tuple(fits[0] for fits in _ranked(layer, _pairs(layer, edges), tried, least))
 
 
 def suggest(
@@ -151,6 +157,7 @@ def suggest(
     families: Iterable[str | Family] | None = None,
     *,
     top: int = 5,
+    least_r2: float | None = GOOD_R2,
 ) -> tuple[EdgeFit, ...]:
     """The best formulas of one edge, the best first, see `fit_edges`.
 
@@ -164,23 +171,49 @@ def suggest(
         What to try; all of `FAMILIES` if not given.
     top : int
         How many at most.
+    least_r2 : float or None
+        Formulas that reach this R^2 go first, see `fit_edges`.
+
+    Returns
+    -------
+    tuple of EdgeFit
+        One per family at most; a single one for an edge that is constant on the data.
 
     Raises
     ------
     InputError
-        No such layer or edge, a masked edge, an unknown family, fewer than one asked for.
+        No such layer or edge, a masked edge, an unknown family, fewer than one asked for, an R^2 above 1 or below 0.
     InputTypeError
         Something of the wrong kind.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import kaninterp as ki
+    >>> head = ki.KANHead(1, 1, grid=5)
+    >>> trace = ki.trace(head, torch.linspace(-1, 1, 100)[:, None])
+    >>> [fit.name for fit in suggest(trace, 0, 0, 0, families=["x"])]
+    ['x']
     """
     at = _whole("layer", layer)
     if not 0 <= at < len(trace.layers):
         raise InputError(f"layer: there is no {layer}; this trace has {len(trace.layers)}, from 0")
     if _whole("top", top) < 1:
         raise InputError(f"top: got {top}; ask for 1 formula or more")
-    tried = families_of(families)
+    tried, least = families_of(families), _least(least_r2)
     table = trace.layers[at]
-    [fits] = _ranked(table, _pairs(table, [(dst, src)]), tried)
+    [fits] = _ranked(table, _pairs(table, [(dst, src)]), tried, least)
     return fits[:top]
+
+
+def _least(least_r2: float | None) -> float:
+    if least_r2 is None:
+        return -math.inf
+    if not isinstance(least_r2, Real):
+        raise InputTypeError(f"least_r2: expected a number from 0 to 1, got {least_r2!r}")
+    if not 0 <= least_r2 <= 1:
+        raise InputError(f"least_r2: expected a number from 0 to 1, got {least_r2!r}")
+    return float(least_r2)
 
 
 def _whole(what: str, value: SupportsIndex) -> int:
@@ -194,6 +227,8 @@ def _pairs(layer: LayerTrace, edges: Iterable[tuple[int, int]] | None) -> list[t
     alive = layer.edges.alive
     if edges is None:
         return [(int(dst), int(src)) for dst, src in np.argwhere(alive)]
+    if not isinstance(edges, Iterable):
+        raise InputTypeError(f"edges: {edges!r} is not a list of edges; give pairs (dst, src)")
     found = []
     for edge in edges:
         try:
@@ -213,12 +248,12 @@ def _pairs(layer: LayerTrace, edges: Iterable[tuple[int, int]] | None) -> list[t
 
 
 def _ranked(
-    layer: LayerTrace, pairs: Sequence[tuple[int, int]], families: Sequence[Family]
+    layer: LayerTrace, pairs: Sequence[tuple[int, int]], families: Sequence[Family], least: float
 ) -> list[tuple[EdgeFit, ...]]:
-    """All fits of each edge, the best first."""
+    """All fits of each edge, the best first: those with an R^2 of ``least`` or more, and among these by bits."""
     points = edge_points(layer)
     live = [pair for pair in pairs if not _still(points, *pair)]
-    found = dict(zip(live, _fits(points, live, families), strict=True))
+    found = dict(zip(live, _fits(points, live, families, least), strict=True))
     return [found[pair] if pair in found else (_without_curve(layer, points, *pair),) for pair in pairs]
 
 
@@ -232,50 +267,57 @@ def _without_curve(layer: LayerTrace, points: EdgePoints, dst: int, src: int) ->
     edges, inputs = layer.edges, layer.inputs
     family, slope, r2, good = FAMILIES["0"], 0.0, 1.0, True
     why = "constant on these data"
-    if points.constant[src] and not inputs.constant[src] and edges.m2[dst, src] > 0:
+    if points.seen[src] < 1 - OUTSIDE_PARTLY and not inputs.constant[src] and edges.m2[dst, src] > 0:
         family = FAMILIES["x"]
         slope = float(edges.with_input[dst, src] / inputs.m2[src])
         r2 = float(min(slope * edges.with_input[dst, src] / edges.m2[dst, src], 1.0))
         good = r2 >= GOOD_R2
-        why = f"no row lies where the curve was drawn; the line through all rows has R2 {r2:.3f}"
+        why = f"{1 - points.seen[src]:.0%} of the rows lie beyond the drawn curve; the line through all has R2 {r2:.3f}"
     formula = EdgeFormula(
         family=family, a=1.0, b=0.0, c=slope, d=float(edges.mean[dst, src] - slope * inputs.mean[src])
     )
-    numbers = 2 if slope else 1
+    count = 2 if slope else 1
     return EdgeFit(
-        dst=dst, src=src, formula=formula, r2=r2, numbers=numbers, good=good, why=why,
-        bits=_bits(family, 1 - r2, numbers, float(points.numbers[src])),
+        dst=dst, src=src, formula=formula, r2=r2, numbers=count, good=good, why=why,
+        bits=_bits(family, 1 - r2, count, float(points.numbers[src])),
         low=float(inputs.low[src]), high=float(inputs.high[src]),
     )  # fmt: skip
 
 
 def _fits(
-    points: EdgePoints, pairs: Sequence[tuple[int, int]], families: Sequence[Family]
+    points: EdgePoints, pairs: Sequence[tuple[int, int]], families: Sequence[Family], least: float
 ) -> list[tuple[EdgeFit, ...]]:
     if not pairs:
         return []
     dst, src = np.array(pairs).T
     low, high = points.x[src, 0], points.x[src, -1]
     half = (high - low) / 2
-    found = fit_families(
+    all_found = fit_families(
         points.curves[dst, src], points.weights[src], families,
-        fastest=math.pi / 2 * float(points.numbers[src].max()), origins=-(low + half) / half,
+        fastest=math.pi / 2 * float(points.numbers.max()), origins=-(low + half) / half,
     )  # fmt: skip
     kinds = [symmetry(family) for family in families]
     ranked = []
     for edge, pair in enumerate(pairs):
         curve = Curve(points, *pair)
+        found = zip(*(part[:, edge].T for part in (all_found.a, all_found.b, all_found.rest)), strict=True)
         fits = [
-            _best_of_both(curve, family, kind, (found.a[:, edge, f], found.b[:, edge, f], found.rest[:, edge, f]))
-            for f, (family, kind) in enumerate(zip(families, kinds, strict=True))
+            _best_of_both(curve, family, kind, both, least)
+            for family, kind, both in zip(families, kinds, found, strict=True)
         ]
-        ordered = sorted((fit for fit in fits if fit), key=lambda fit: (fit.numbers == 1, round(fit.bits, SAME_BITS)))
+        ordered = sorted((fit for fit in fits if fit), key=lambda fit: _rank(fit, least))
         ranked.append(tuple(ordered) or (_without_formula(curve),))
     return ranked
 
 
-def _best_of_both(curve: Curve, family: Family, kind: Symmetry, found: tuple[Array, Array, Array]) -> EdgeFit | None:
-    """The free fit or the one without b, whichever takes fewer bits."""
+def _rank(fit: EdgeFit, least: float) -> tuple[bool, bool, float]:
+    return fit.numbers == 1, fit.r2 < least, round(fit.bits, SAME_BITS)
+
+
+def _best_of_both(
+    curve: Curve, family: Family, kind: Symmetry, found: tuple[Array, Array, Array], least: float
+) -> EdgeFit | None:
+    """The free fit or the one without b, whichever ranks first."""
     fits = []
     for tied, (a, b, rest) in enumerate(zip(*found, strict=True)):
         if not math.isfinite(rest):
@@ -284,7 +326,7 @@ def _best_of_both(curve: Curve, family: Family, kind: Symmetry, found: tuple[Arr
         if written is not None:
             numbers = min(family.parameters, 2 + sum(kind.free)) - tied
             fits.append(_judged(curve, *written, 1 if kind.constant else numbers))
-    return min(fits, key=lambda fit: fit.bits, default=None)
+    return min(fits, key=lambda fit: _rank(fit, least), default=None)
 
 
 def _judged(curve: Curve, formula: EdgeFormula, r2: float, numbers: int) -> EdgeFit:

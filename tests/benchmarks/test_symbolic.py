@@ -1,0 +1,84 @@
+"""Formulas for one edge: `suggest` against pykan's ``suggest_symbolic`` on the very same curve, and the R^2 of both.
+
+``make bench`` prints the ratio of times (pykan needs all rows, `suggest` the trace) and R^2 per family on the rows.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from kaninterp.analysis import suggest
+from tests.benchmarks.conftest import interleaved
+from tests.traces import Net
+
+ROWS = 1000
+EDGES = {
+    "sin(pi x)": lambda x: torch.sin(torch.pi * x),
+    "exp(x)": torch.exp,
+    "x^2": lambda x: x**2,
+    "tanh(3 x - 1)": lambda x: torch.tanh(3 * x - 1),
+    "J0(20 x)": lambda x: torch.special.bessel_j0(20 * x),
+}
+FAMILIES = ["x", "x^2", "x^3", "x^4", "1/x", "sqrt", "exp", "log", "abs", "sin", "tanh", "arctan", "gaussian"]
+"""Families whose R^2 is compared one by one; both libraries have them."""
+
+
+def trained(function, grid):
+    """A pykan edge trained on a function, and the rows."""
+    kan = pytest.importorskip("kan", reason="compares with pykan")
+    x = torch.rand(ROWS, 1, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    data = {"train_input": x, "train_label": function(x), "test_input": x, "test_label": function(x)}
+    model = kan.KAN(width=[1, 1], grid=grid, k=3, seed=0, auto_save=False)
+    model.fit(data, opt="LBFGS", steps=30, update_grid=True, log=100)
+    model(x)
+    return model, x
+
+
+def edge_of(model):
+    def edge(values):
+        at = torch.as_tensor(np.asarray(values), dtype=torch.float32)[:, None]
+        with torch.no_grad():
+            return model(at)[:, 0].double().numpy()
+
+    return edge
+
+
+def squared_correlation(one, two):
+    return float(np.corrcoef(one, two)[0, 1] ** 2) if np.ptp(one) > 0 else 0.0
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_one_edge(name, one_thread, capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pykan's own
+        model, x = trained(EDGES[name], grid=40 if name.startswith("J0") else 10)
+        edge = edge_of(model)
+        rows = x.double().numpy()
+        trace = Net.of([[[edge]]]).trace(rows)
+        jobs = {
+            "suggest": lambda: suggest(trace, 0, 0, 0),
+            "pykan": lambda: model.suggest_symbolic(0, 0, 0, verbose=False),
+        }
+        times = interleaved(jobs, unit="suggest", rounds=5, budget=1.0)
+        chosen, _, pykan_r2, _ = model.suggest_symbolic(0, 0, 0, verbose=False)
+        model(x)
+        theirs = {}
+        for family in FAMILIES:
+            theirs[family] = float(model.fix_symbolic(0, 0, 0, family, verbose=False, log_history=False))
+            model.unfix_symbolic(0, 0, 0, log_history=False)
+    fits = suggest(trace, 0, 0, 0, top=30)
+    y = edge(rows[:, 0])
+    ours = {fit.name: squared_correlation(fit.formula(rows[:, 0]), y) for fit in fits}
+    worse = {family: (round(ours.get(family, 0.0), 4), round(r2, 4)) for family, r2 in theirs.items()
+             if ours.get(family, 0.0) < r2 - 1e-3}  # fmt: skip
+    with capsys.disabled():
+        print(
+            f"\n{name}: pykan/suggest {times['pykan'][0]:.0f}x ({times['pykan'][1]:.2f} s, "
+            f"{1e3 * times['suggest'][1]:.0f} ms); chosen {fits[0].name} R2 {ours[fits[0].name]:.5f}, "
+            f"pykan {chosen} R2 {pykan_r2:.5f}; families where pykan's R2 is higher by .001: {worse or 'none'}"
+        )
+    assert fits[0].r2 > 0.99
