@@ -15,8 +15,9 @@ __all__ = ["FLAT", "FamilyNet", "net_of"]
 
 KEPT = 64
 """Nets kept for the next call: all of `FAMILIES` for two layers, up to 20 MB each."""
-TRIED = 6
-"""Starts per curve: the best of the net, and the best that are not next to a better one."""
+TRIED, TRIED_ALONG_A_LINE = 6, 3
+"""Starts per curve: the best of the net, and the best that are not next to a better one. Fewer where only a or only b
+is to be found: that net is fine enough to hold the best place itself."""
 APART = 1.5
 """Two starts this near in a and b together lie in one lobe of the fit: half the half wave of sin."""
 SAMPLES_PER_UNIT = 40
@@ -62,7 +63,8 @@ class FamilyNet:
             score = (self._values @ (weights * curves).T) ** 2 / variance
         score = np.where(variance > FLAT**2, score, -1.0).T
         found = []
-        for _ in range(min(TRIED, len(self._starts))):
+        tried = TRIED if all(self.kind.free) else TRIED_ALONG_A_LINE
+        for _ in range(min(tried, len(self._starts))):
             at = score.argmax(1)
             found.append(self._starts[at])
             near = np.abs(self._starts[None] - self._starts[at][:, None]).sum(2) < APART

@@ -20,10 +20,11 @@ from .family_net import FLAT
 
 __all__ = ["Curves", "Problems", "polish"]
 
-STEPS = 40
+STEPS = 25
 """Steps of a fit at most; those that need more creep to a limit (tanh that becomes exp), which has its own family."""
-THIN_AFTER, WORTH = 6, 1.5
-"""After so many steps only starts go on whose squared error is at most this many times the best of the family's."""
+THIN_AFTER, WORTH, ONE_AFTER = 3, 2.0, 9
+"""After so many steps only starts go on whose squared error is at most this many times the best of the family's, and
+after some more only the best: by then a fit knows its valley."""
 SETTLED = 1e-5
 """Relative gain of a step below which a fit has settled: R^2 is shown to four digits, and later steps gain less."""
 EXACT = 1e-24
@@ -101,8 +102,9 @@ def polish(problems: Problems, curves: Curves, *, thin: bool = False) -> Array:
         damping[at[~better]] *= SHYER
         going[taken] = (gain > SETTLED) & (rest[taken] > EXACT)
         going[at] &= damping[at] < STUCK
-        if thin and step == THIN_AFTER:
-            going &= rest <= WORTH * _best_of(problems, rest, len(curves.y))
+        if thin and step >= THIN_AFTER:
+            worth = WORTH if step < ONE_AFTER else 1.0
+            going &= rest <= worth * _best_of(problems, rest, len(curves.y))
     return rest
 
 

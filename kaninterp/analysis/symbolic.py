@@ -31,6 +31,8 @@ RESOLUTION = 1e-3
 """How finely an edge is known, in its standard deviations: training and float32 leave no more, and no eye sees more."""
 STILL = 5e-7
 """Deviation of a curve relative to its size that is rounding: four units of the last digit of float32."""
+SMALLEST = 1e-290
+"""Largest value of a curve below which float64 has no full digits any more."""
 SAME_BITS = 3
 """Decimals of a description length; fits alike to here are one function (tanh, sigmoid): the first family wins."""
 
@@ -259,7 +261,8 @@ def _ranked(
 
 def _still(points: EdgePoints, dst: int, src: int) -> bool:
     curve = points.curves[dst, src][points.weights[src] > 0]
-    return bool(points.constant[src]) or not np.ptp(curve) > STILL * np.abs(curve).max()
+    size = float(np.abs(curve).max())
+    return bool(points.constant[src]) or size < SMALLEST or not np.ptp(curve) > STILL * size
 
 
 def _without_curve(layer: LayerTrace, points: EdgePoints, dst: int, src: int) -> EdgeFit:
