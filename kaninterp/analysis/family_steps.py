@@ -123,23 +123,32 @@ def _values(
             first = end
             one = families[int(family[rows.start])]
             good[rows] = one.defined(b[rows] - size[rows], b[rows] + size[rows])
-            here = np.arange(rows.start, end)[good[rows]]
-            if len(here):
+            if good[rows].all():
+                f[rows], slope[rows] = one.function(u[rows]), one.derivative(u[rows])
+            elif good[rows].any():
+                here = np.arange(rows.start, end)[good[rows]]
                 f[here], slope[here] = one.function(u[here]), one.derivative(u[here])
-    good &= np.isfinite(f).all(1) & np.isfinite(slope).all(1)
+        good &= np.isfinite(f.sum(1)) & np.isfinite(slope.sum(1))
     return f, slope, good
+
+
+def _mean(weights: Array, values: Array) -> Array:
+    """Weighted means of the rows, (P,)."""
+    return np.asarray(np.einsum("pn,pn->p", weights, values))
 
 
 def _projected(f: Array, y: Array, w: Array, good: BoolArray) -> Sides:
     """What c and d make of f: f without its mean and size, c, what is left of y, and its mean square."""
     size = np.where(good, np.abs(f).max(1, initial=0.0), 1.0)
     f = np.where(good[:, None], f / np.where(size > 0, size, 1.0)[:, None], 0.0)
-    centred = f - (w * f).sum(1)[:, None]
-    square = (w * centred**2).sum(1)
-    usable = good & (square > FLAT**2 * (w * f**2).sum(1)) & (size > SMALLEST)
-    c = np.where(usable, (w * centred * y).sum(1) / np.where(usable, square, 1.0), 0.0)
+    whole = _mean(w, f * f)
+    centred = f - _mean(w, f)[:, None]
+    weighted = w * centred
+    square = _mean(weighted, centred)
+    usable = good & (square > FLAT**2 * whole) & (size > SMALLEST)
+    c = np.where(usable, _mean(weighted, y) / np.where(usable, square, 1.0), 0.0)
     left = y - c[:, None] * centred
-    rest = np.where(usable, (w * left**2).sum(1), np.inf)
+    rest = np.where(usable, _mean(w, left * left), np.inf)
     return centred, c / np.where(usable, size, 1.0), left, rest
 
 
@@ -147,21 +156,23 @@ def _sides(problems: Problems, at: IntArray, state: Sides, w: Array) -> tuple[Ar
     """How the fitted curve moves with a and with b, less what c and d make up for."""
     centred, slope, c, left = state
     t = np.linspace(-1.0, 1.0, left.shape[1])
-    square = (w * centred**2).sum(1)
+    weighted = w * centred
+    square = _mean(weighted, centred)
     moved = c[:, None] * slope
     found = []
     for axis, along in enumerate((moved * (t - problems.origin[at][:, None]), moved)):
         free = along * problems.moves[at, axis][:, None]
-        free -= (w * free).sum(1)[:, None]
-        found.append(free - centred * ((w * centred * free).sum(1) / square)[:, None])
+        free -= _mean(w, free)[:, None]
+        free -= centred * (_mean(weighted, free) / square)[:, None]
+        found.append(free)
     return found[0], found[1]
 
 
 def _step(sides: tuple[Array, Array], left: Array, w: Array, damping: Array) -> tuple[Array, Array]:
     """Change of a and b: two equations each, solved in closed form."""
-    one, two = sides
-    aa, bb, ab = (w * one**2).sum(1), (w * two**2).sum(1), (w * one * two).sum(1)
-    right_a, right_b = (w * one * left).sum(1), (w * two * left).sum(1)
+    one, two = (w * side for side in sides)
+    aa, bb, ab = _mean(one, sides[0]), _mean(two, sides[1]), _mean(one, sides[1])
+    right_a, right_b = _mean(one, left), _mean(two, left)
     floor = FLAT**2 * (aa + bb)
     aa, bb = aa + damping * aa + floor, bb + damping * bb + floor
     bound = aa * bb - ab**2

@@ -50,7 +50,8 @@ class Family:
     complexity : int
         How much a reader has to know; 1 is a straight line. Ties between fits go to the smaller.
     parameters : int
-        Numbers in ``c f(a x + b) + d`` that the data can tell apart: 2 for a line, 3 for exp, 4 for sin.
+        Numbers in ``c f(a x + b) + d`` that the data can tell apart: 2 for a line, 3 for exp
+        (a shift of x is a factor) and x^3 (so is a factor of x), 4 for sin.
     slope : callable, optional
         First derivative of f; by central differences if it is not given.
     defined : callable, optional
@@ -247,24 +248,24 @@ def _table() -> dict[str, Family]:
         )  # fmt: skip
 
     def inverse(n: int, complexity: int) -> Family:
-        return family(f"1/x^{n}" if n > 1 else "1/x", complexity, 4, *_power(-n), f"1/u**{n}", _one_sign)
+        return family(f"1/x^{n}" if n > 1 else "1/x", complexity, 3, *_power(-n), f"1/u**{n}", _one_sign)
 
     with_slope = [
         family("x", 1, 2, lambda u: u, np.ones_like, "u"),
         family("x^2", 2, 3, *_power(2), "u**2"),
-        family("x^3", 3, 4, *_power(3), "u**3"),
-        family("x^4", 3, 4, *_power(4), "u**4"),
-        family("x^5", 3, 4, *_power(5), "u**5"),
+        family("x^3", 3, 3, *_power(3), "u**3"),
+        family("x^4", 3, 3, *_power(4), "u**4"),
+        family("x^5", 3, 3, *_power(5), "u**5"),
         inverse(1, 2),
         inverse(2, 2),
         inverse(3, 3),
         inverse(4, 4),
         family("sqrt", 2, 3, np.sqrt, lambda u: 0.5 / np.sqrt(u), "sqrt(u)", _positive),
-        family("x^1.5", 4, 4, *_power(1.5), "u**Rational(3, 2)", _not_negative),
+        family("x^1.5", 4, 3, *_power(1.5), "u**Rational(3, 2)", _not_negative),
         family("1/sqrt(x)", 3, 3, *_power(-0.5), "1/sqrt(u)", _positive),
         family("exp", 2, 3, np.exp, np.exp, "exp(u)", _exponents),
         family("log", 2, 3, np.log, lambda u: 1 / u, "log(u)", _positive),
-        family("abs", 3, 4, np.abs, np.sign, "Abs(u)"),
+        family("abs", 3, 3, np.abs, np.sign, "Abs(u)"),
         family("sin", 2, 4, np.sin, np.cos, "sin(u)"),
         family("cos", 2, 4, np.cos, lambda u: -np.sin(u), "cos(u)"),
         family("tan", 3, 4, np.tan, lambda u: 1 + np.tan(u) ** 2, "tan(u)", _one_branch),

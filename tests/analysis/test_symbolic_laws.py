@@ -116,6 +116,11 @@ def test_what_of_a_and_b_can_be_told(name, free):
     assert symmetry(FAMILIES[name]).free == free
 
 
+def test_the_table_says_how_many_numbers_can_be_told():
+    for family in FAMILIES.values():
+        assert family.parameters == (1 if family.name == "0" else 2 + sum(symmetry(family).free)), family.name
+
+
 def test_weights_are_the_shares_of_the_rows():
     rng = np.random.default_rng(0)
     x = np.stack([rng.uniform(-1, 1, 4000), rng.normal(size=4000), rng.beta(0.5, 3, 4000)], axis=1)
