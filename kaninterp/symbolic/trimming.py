@@ -16,11 +16,13 @@ from kaninterp.symbolic.formula import Formula, compiled, evaluated
 __all__ = ["Trimmed", "trimmed"]
 
 RESOLUTION = 1e-6
-"""Errors below this share of an output's standard deviation count as none: a float32 model knows no more."""
+"""Errors below this share of an output's standard deviation count as none: float32 knows no more."""
 ROUNDING = 0.002
 """Share of the loss that all rounding together may add: of a squared error, an RMSE larger by a thousandth."""
-DIGITS = range(8)
-"""Significant digits that are tried for a number, none (0 or a power of ten) to seven."""
+DIGITS = range(1, 8)
+"""Significant digits that are tried for a number."""
+NEAR = 0.01
+"""Share of a number that rounding may change: 100 for 108 is another number, whatever a few rows say."""
 MOST_OPERATIONS = 80
 """Operations up to which sympy is asked for a shorter form; beyond, it takes seconds."""
 
@@ -61,7 +63,7 @@ def trimmed(formula: Formula, x: Array, losses: Losses, *, squared: bool = True)
     formula : Formula
         As composed.
     x : ndarray, shape (n, inputs)
-        Rows, better not those the formula was fitted on.
+        Rows, those it was fitted on among them: the criterion counts the numbers that they fixed.
     losses : callable
         Outputs (n, outputs) to the loss of every row (n,).
     squared : bool
@@ -112,7 +114,7 @@ def trimmed(formula: Formula, x: Array, losses: Losses, *, squared: bool = True)
 
 
 class _Error:
-    """Loss as a function of the expression of one output, not below what counts as none."""
+    """Loss as a function of the expression of one output; ``least`` is a difference that counts as none."""
 
     def __init__(  # noqa: PLR0917 (internal)
         self,
@@ -127,7 +129,7 @@ class _Error:
         self._outputs, self._k, self._squared = outputs.copy(), k, squared
         middle = outputs.copy()
         middle[:, k] = middle[:, k].mean()
-        self._least = float(losses(middle).mean()) * (RESOLUTION**2 if squared else RESOLUTION)
+        self.least = float(losses(middle).mean()) * (RESOLUTION**2 if squared else RESOLUTION)
 
     def values(self, expression: Any) -> Array:
         return evaluated(expression, self.x, self._numeric)
@@ -140,7 +142,7 @@ class _Error:
             return np.inf
         self._outputs[:, self._k] = values
         found = float(self._losses(self._outputs).mean())
-        return max(found, self._least, np.finfo(np.float64).tiny) if np.isfinite(found) else np.inf
+        return found if np.isfinite(found) else np.inf
 
     def of_numbers(self, form: Any, places: list[Any]) -> Callable[[list[float]], float]:
         """The error as a function of numbers that some symbols stand for."""
@@ -149,8 +151,11 @@ class _Error:
 
     def nats_lost(self, now: float, then: float) -> float:
         """Twice the log-likelihood that a rise of the loss costs, in nats."""
-        n = len(self.x)
-        return n * (float(np.log(then / now)) if self._squared else 2 * (then - now)) if np.isfinite(then) else np.inf
+        if not np.isfinite(then):
+            return np.inf
+        least = max(self.least, float(np.finfo(np.float64).tiny))
+        rise = float(np.log((then + least) / (now + least))) if self._squared else 2 * (then - now)
+        return len(self.x) * rise
 
 
 def _without_needless(expression: Any, error: _Error) -> tuple[Any, list[Any]]:
@@ -195,18 +200,19 @@ def _rounded(expression: Any, error: _Error) -> Any:
     numbers = [float(each) for each in floats]
     exact = error.of(expression)
     for k, number in enumerate(numbers):
-        allowed = exact * (1 + ROUNDING * (k + 1) / len(numbers))
-        for digits in DIGITS:
-            tried = [*numbers[:k], _to_digits(number, digits), *numbers[k + 1 :]]
+        allowed = exact + (ROUNDING * exact + error.least) * (k + 1) / len(numbers)
+        for value in _candidates(number):
+            tried = [*numbers[:k], value, *numbers[k + 1 :]]
             if error_of(tried) <= allowed:
                 numbers = tried
                 break
     return expression.xreplace({old: _number(new) for old, new in zip(floats, numbers, strict=True)})
 
 
-def _to_digits(number: float, digits: int) -> float:
-    """Rounded to significant digits; none: to a whole number."""
-    return float(round(number)) if not digits else float(f"{number:.{digits}g}")
+def _candidates(number: float) -> list[float]:
+    """Shorter numbers in its place, the shortest first: 0, and whole or rounded ones that are near it."""
+    rounded = [float(round(number)), *(float(f"{number:.{digits}g}") for digits in DIGITS)]
+    return [0.0, *(each for each in dict.fromkeys(rounded) if abs(each - number) <= NEAR * abs(number))]
 
 
 def _number(value: float) -> Any:
