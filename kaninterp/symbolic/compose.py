@@ -20,7 +20,26 @@ if TYPE_CHECKING:
 __all__ = ["LayerFormula", "NumericEdge", "composed", "in_units"]
 
 Edge = tuple[int, int]
-NumericEdge = Callable[[Array], Array]
+
+
+@dataclass(frozen=True, slots=True)
+class NumericEdge:
+    """An edge that stayed a spline.
+
+    Attributes
+    ----------
+    function : callable
+        Values at an array, of its shape.
+    numbers : int
+        Coefficients it has.
+    """
+
+    function: Callable[[Array], Array]
+    numbers: int
+
+    def __call__(self, x: Array) -> Array:
+        """Values at ``x``."""
+        return self.function(x)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,8 +54,8 @@ class LayerFormula:
         Number of nodes it reads.
     formulas : mapping of (dst, src) to EdgeFormula
         Edges that are formulas.
-    numeric : mapping of (dst, src) to callable
-        Edges that stayed splines, as functions of an array.
+    numeric : mapping of (dst, src) to NumericEdge
+        Edges that stayed splines.
     """
 
     bias: Array
@@ -107,7 +126,7 @@ def composed(layers: Sequence[LayerFormula]) -> tuple[list[Any], dict[str, Numer
     list of sympy.Expr
         One per output, in the symbols ``x_0``, ``x_1``, ... of the inputs. An edge that stayed numeric is an undefined
         function such as ``phi_1_0_2``: layer, node it leads to, node it leaves.
-    dict of str to callable
+    dict of str to NumericEdge
         These functions.
     """
     import sympy
@@ -160,8 +179,8 @@ def _pair(given: tuple[Array, Array], n: int, what: str) -> tuple[Array, Array]:
 
 
 def _shifted(edge: NumericEdge, centre: float, size: float) -> NumericEdge:
-    return lambda x: edge((x - centre) / size)
+    return NumericEdge(lambda x: edge((x - centre) / size), edge.numbers)
 
 
 def _scaled(edge: NumericEdge, size: float) -> NumericEdge:
-    return lambda x: edge(x) * size
+    return NumericEdge(lambda x: edge(x) * size, edge.numbers)

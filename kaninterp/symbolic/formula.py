@@ -31,7 +31,7 @@ class Formula:
         One per output, in the symbols ``x_0``, ``x_1``, ... of the inputs.
     input_names, output_names : tuple of str
         What the user calls them.
-    numeric : mapping of str to callable
+    numeric : mapping of str to NumericEdge
         Edges that stayed splines and stand in the expressions as functions of this name; none in a whole formula.
 
     Examples

@@ -300,7 +300,7 @@ def _curve(layer: LayerView, dst: int, src: int) -> NumericEdge:
             found: Array = layer.edges(rows)[:, dst, src].double().numpy()
         return found.reshape(np.shape(x))
 
-    return values
+    return NumericEdge(values, layer.knots.shape[1] + layer.order)
 
 
 def _parts(rows: Rows, seen: SeenHead) -> list[tuple[Tensor, Tensor]]:

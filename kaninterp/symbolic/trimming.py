@@ -109,7 +109,7 @@ def trimmed(formula: Formula, x: Array, losses: Losses, *, squared: bool = True)
         dropped += [replace(formula, expressions=(each,)).text() for each in gone]
         expressions.append(_shortest(_rounded(_shortest(shorter), error)))  # what sympy merges is rounded as one
         outputs[:, k] = error.values(expressions[-1])
-    result = replace(formula, expressions=tuple(expressions))
+    result = replace(formula, expressions=tuple(expressions), numeric=_left(expressions, formula.numeric))
     return Trimmed(formula=result, loss_before=before, loss=float(losses(outputs).mean()), dropped=tuple(dropped))
 
 
@@ -125,14 +125,14 @@ class _Error:
         k: int,
         squared: bool,
     ) -> None:
-        self._numeric, self.x, self._losses = numeric, x, losses
+        self.numeric, self.x, self._losses = numeric, x, losses
         self._outputs, self._k, self._squared = outputs.copy(), k, squared
         middle = outputs.copy()
         middle[:, k] = middle[:, k].mean()
         self.least = float(losses(middle).mean()) * (RESOLUTION**2 if squared else RESOLUTION)
 
     def values(self, expression: Any) -> Array:
-        return evaluated(expression, self.x, self._numeric)
+        return evaluated(expression, self.x, self.numeric)
 
     def of(self, expression: Any) -> float:
         return self.of_values(self.values(expression))
@@ -146,7 +146,7 @@ class _Error:
 
     def of_numbers(self, form: Any, places: list[Any]) -> Callable[[list[float]], float]:
         """The error as a function of numbers that some symbols stand for."""
-        function = compiled(form, self.x.shape[1], self._numeric, places)
+        function = compiled(form, self.x.shape[1], self.numeric, places)
         return lambda numbers: self.of_values(function(self.x, *numbers))
 
     def nats_lost(self, now: float, then: float) -> float:
@@ -171,7 +171,7 @@ def _without_needless(expression: Any, error: _Error) -> tuple[Any, list[Any]]:
             if not np.isfinite(values).all():
                 continue
             without = expression.xreplace({term: sympy.Float(float(values.mean()))})
-            saved = max(1, len(term.atoms(sympy.Float)))
+            saved = max(1, _numbers(term, error.numeric))
             cost = error.nats_lost(now, error.of(without)) - saved * per_number
             if cost <= 0 and (best is None or cost < best[0]):
                 best = cost, term, without
@@ -181,6 +181,15 @@ def _without_needless(expression: Any, error: _Error) -> tuple[Any, list[Any]]:
         expression = best[2]
 
 
+def _numbers(term: Any, numeric: Mapping[str, NumericEdge]) -> int:
+    """Numbers that a term was fitted with: those written, and the coefficients of its splines."""
+    import sympy
+    from sympy.core.function import AppliedUndef
+
+    splines = {each.func.__name__ for each in term.atoms(AppliedUndef)}
+    return len(term.atoms(sympy.Float)) + sum(numeric[name].numbers for name in splines)
+
+
 def _terms(expression: Any) -> Iterator[Any]:
     """Terms of all sums in an expression that depend on an input."""
     import sympy
@@ -188,6 +197,14 @@ def _terms(expression: Any) -> Iterator[Any]:
     for part in sympy.preorder_traversal(expression):
         if isinstance(part, sympy.Add):
             yield from (term for term in part.args if term.free_symbols)
+
+
+def _left(expressions: list[Any], numeric: Mapping[str, NumericEdge]) -> dict[str, NumericEdge]:
+    """Splines that still stand in the expressions."""
+    from sympy.core.function import AppliedUndef
+
+    names = {each.func.__name__ for expression in expressions for each in expression.atoms(AppliedUndef)}
+    return {name: edge for name, edge in numeric.items() if name in names}
 
 
 def _rounded(expression: Any, error: _Error) -> Any:

@@ -11,6 +11,7 @@ from kaninterp.core.edge_formula import EdgeFormula
 from kaninterp.core.errors import InputError, ShapeError
 from kaninterp.core.families import FAMILIES
 from kaninterp.symbolic import Formula, LayerFormula, canonical, composed, in_units
+from kaninterp.symbolic.compose import NumericEdge
 
 NUMBERS = st.floats(-3, 3).filter(lambda value: abs(value) > 1e-2)
 X = np.linspace(-0.9, 0.9, 41)
@@ -43,7 +44,9 @@ def network():
     first = LayerFormula(
         bias=np.zeros(1), src=2, formulas={(0, 0): edge("sin", a=np.pi), (0, 1): edge("x^2")}, numeric={}
     )
-    second = LayerFormula(bias=np.array([0.0, 1.0]), src=1, formulas={(0, 0): edge("exp")}, numeric={(1, 0): np.cbrt})
+    second = LayerFormula(
+        bias=np.array([0.0, 1.0]), src=1, formulas={(0, 0): edge("exp")}, numeric={(1, 0): NumericEdge(np.cbrt, 8)}
+    )
     return first, second
 
 
