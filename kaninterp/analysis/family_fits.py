@@ -113,7 +113,7 @@ def _fit_free(into: FamilyFits, curves: Curves, nets: Sequence[FamilyNet], origi
         mine = np.flatnonzero(family == f).reshape(-1, count)
         best = mine[left[mine].argmin(0), np.arange(count)]
         a, b = problems.a[best], problems.b[best]
-        if nets[f].kind.half_turn:
+        if nets[f].kind.half_turn and not nets[f].kind.shift:  # a phase near 0 where x is 0; exp has none
             b = b - np.pi * np.round((b + a * origins) / np.pi)
         into.a[0, :, f], into.b[0, :, f], into.rest[0, :, f] = a, b, left[best]
 

@@ -48,6 +48,18 @@ def test_units_change_no_name_and_no_r2(name, x_scale, y_scale, sign):
     assert one.good == two.good
 
 
+@pytest.mark.parametrize("name", ["line", "square", "wave", "exp", "bump"])
+@pytest.mark.parametrize("shift", [-1e4, 30.0])
+def test_data_far_from_zero_are_fitted_as_well(name, shift):
+    """Only the number b, and with it sin or cos, depends on where x is 0."""
+    x = random_inputs(1, 300)
+    net = Net.of([[[SHAPES[name]]]])
+    [one] = fit_edges(net.trace(x).layers[0])
+    [two] = fit_edges(net.rescaled_input(0, 1.0, shift).trace(x + shift).layers[0])
+    assert {one.name, two.name} <= {"sin", "cos"} or one.name == two.name
+    assert one.r2 == pytest.approx(two.r2, abs=1e-5)
+
+
 def test_a_constant_moved_between_edges_changes_nothing():
     x = random_inputs(2, 300)
     net = Net.of([[[SHAPES["wave"], SHAPES["mixed"]]]])
