@@ -32,7 +32,9 @@ class Curve:
         self._size, self._y = size, self.y / size
         self._spread = float(self.weights @ (self._y - self.weights @ self._y) ** 2)
 
-    def written(self, family: Family, kind: Symmetry, found: tuple[float, float], *, tied: bool) -> Fitted | None:
+    def written(
+        self, family: Family, kind: Symmetry, found: tuple[float, float], r2: float, *, tied: bool
+    ) -> Fitted | None:
         """In the units of x, with a > 0, a = 1 or -1 and b = 0 where c and d make up for it and no digits are lost.
 
         Parameters
@@ -41,6 +43,8 @@ class Curve:
             f, and what c and d make up for.
         found : (float, float)
             a and b on the axis t from -1 to 1 over the range.
+        r2 : float
+            R^2 there.
         tied : bool
             Whether the argument is 0 where x is 0.
 
@@ -53,21 +57,16 @@ class Curve:
         half = (self.high - self.low) / 2
         slope = a / half
         shift = 0.0 if tied else b - slope * (self.low + half)
-        plain = self._solved(family, slope, shift)
         simple = slope, shift
         if kind.scale or kind.constant:
             simple = math.copysign(1.0, a), shift / abs(slope)
         if kind.shift or kind.constant:
             simple = simple[0], 0.0
-        simpler = plain if simple == (slope, shift) else self._solved(family, *simple)
-        if simpler is None or (plain is not None and simpler[1] < plain[1] - WORSE * (1 - plain[1]) - WORSE**2):
-            return plain
-        return simpler
-
-    def r2(self, formula: EdgeFormula) -> float:
-        """1 - SSE / SST of the formula as it is written."""
-        fitted = formula(self.x) / self._size
-        return 1 - float(self.weights @ (self._y - fitted) ** 2) / self._spread
+        simpler = self._solved(family, *simple)
+        if simple == (slope, shift) or (simpler is not None and simpler[1] >= r2 - WORSE * (1 - r2) - WORSE**2):
+            return simpler
+        both = [one for one in (simpler, self._solved(family, slope, shift)) if one is not None]
+        return max(both, key=lambda one: one[1], default=None)
 
     def _solved(self, family: Family, a: float, b: float) -> Fitted | None:
         """With the best c and d."""
@@ -88,5 +87,6 @@ class Curve:
         if not (math.isfinite(c) and math.isfinite(d)):
             return None
         formula = EdgeFormula(family=family, a=a, b=b, c=float(c), d=d)
-        r2 = self.r2(formula)
+        left = self._y - (formula.c * f + formula.d) / self._size  # as the formula computes it
+        r2 = 1 - float(self.weights @ left**2) / self._spread
         return (formula, r2) if math.isfinite(r2) else None

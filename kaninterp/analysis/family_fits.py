@@ -12,7 +12,7 @@ from kaninterp.core.families import Family
 from kaninterp.core.frozen import Array, IntArray
 
 from .family_net import FamilyNet, net_of
-from .family_steps import Curves, Problems, polish
+from .family_steps import STEPS_ON, Curves, Problems, polish
 
 __all__ = ["FamilyFits", "fit_families"]
 
@@ -136,5 +136,5 @@ def _fit_tied(into: FamilyFits, curves: Curves, nets: Sequence[FamilyNet], origi
         origin=origins[which],
         tied=np.ones(len(which), dtype=bool),
     )
-    left = polish(problems, curves)
+    left = polish(problems, curves, steps=STEPS_ON)
     into.a[1, which, family], into.b[1, which, family], into.rest[1, which, family] = problems.a, problems.b, left

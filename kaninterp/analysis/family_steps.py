@@ -18,10 +18,12 @@ from kaninterp.core.frozen import Array, BoolArray, IntArray
 
 from .family_net import FLAT
 
-__all__ = ["Curves", "Problems", "polish"]
+__all__ = ["STEPS_ON", "Curves", "Problems", "polish"]
 
 STEPS = 25
 """Steps of a fit at most; those that need more creep to a limit (tanh that becomes exp), which has its own family."""
+STEPS_ON = 10
+"""Steps at most for a fit that goes on from where a freer one has ended."""
 THIN_AFTER, WORTH, ONE_AFTER = 3, 2.0, 9
 """After so many steps only starts go on whose squared error is at most this many times the best of the family's, and
 after some more only the best: by then a fit knows its valley."""
@@ -73,7 +75,7 @@ class Problems:
     tied: BoolArray
 
 
-def polish(problems: Problems, curves: Curves, *, thin: bool = False) -> Array:
+def polish(problems: Problems, curves: Curves, *, steps: int = STEPS, thin: bool = False) -> Array:
     """Move a and b in place to the least squares; gives what is left, 1 - R^2, infinite where f is not defined.
 
     With ``thin``, fits that fall behind another of the same family and curve stop early.
@@ -83,7 +85,7 @@ def polish(problems: Problems, curves: Curves, *, thin: bool = False) -> Array:
     centred, c, left, rest = _projected(f, curves.y[problems.which], curves.weights[problems.which], good)
     damping = np.full(len(rest), CAUTIOUS)
     going = np.isfinite(rest) & (rest > EXACT) & problems.moves.any(1)
-    for step in range(STEPS):
+    for step in range(steps):
         at = np.flatnonzero(going)
         if not len(at):
             break

@@ -325,7 +325,7 @@ def _best_of_both(
     for tied, (a, b, rest) in enumerate(zip(*found, strict=True)):
         if not math.isfinite(rest):
             continue
-        written = curve.written(family, kind, (float(a), float(b)), tied=bool(tied))
+        written = curve.written(family, kind, (float(a), float(b)), 1 - float(rest), tied=bool(tied))
         if written is not None:
             numbers = min(family.parameters, 2 + sum(kind.free)) - tied
             fits.append(_judged(curve, *written, 1 if kind.constant else numbers))

@@ -78,7 +78,7 @@ def test_one_edge(name, one_thread, capsys):
     r2 = squared_correlation(best.formula(rows[:, 0]), y)
     worse = {}
     for family, least in theirs.items():
-        [fit] = suggest(trace, 0, 0, 0, families=[family], least_r2=min(max(least - 0.02, 0.0), 1.0))
+        [fit] = suggest(trace, 0, 0, 0, families=[family], least_r2=min(max(least - 0.002, 0.0), 1.0))
         ours = squared_correlation(fit.formula(rows[:, 0]), y)
         if ours < least - 1e-3:
             worse[family] = round(ours, 4), round(least, 4)
