@@ -38,8 +38,8 @@ def with_formulas(head: KANHead, formulas: Mapping[Edge, EdgeFormula], *, revive
     Returns
     -------
     KANHead
-        All four numbers of every formula are trainable (``layer.formulas.numbers``); the coefficients of the splines
-        that they replace are set to 0. It is traced, pruned, saved and trained as any head.
+        All four numbers of every formula are trainable (``layer.formulas.numbers``), also in a frozen head; the
+        coefficients of the splines that they replace are set to 0. It is traced, pruned, saved and trained as any head.
 
     Raises
     ------

@@ -327,13 +327,12 @@ def test_transforms_of_functions():
 
 
 @pytest.mark.parametrize("name", ["log", "1/x", "1/x^4", "sqrt", "1/sqrt(x)", "arcsin", "arctanh", "tan", "exp", "x^5"])
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "lbfgs"])
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_training_that_leaves_the_domain_stays_finite(name, optimizer):
     formula = EdgeFormula(family=FAMILIES[name], a=3.0, b=-0.5, c=1.0, d=0.0)  # half of the inputs are outside
     head = with_formulas(plain(dtype=torch.float32), {(0, 0, 0): formula, (0, 1, 2): formula}).train()
     x = draw(64, 4, dtype=torch.float32) * 2
     kinds = {
-        "sgd": partial(torch.optim.SGD, lr=1e-3),
         "adam": partial(torch.optim.Adam, lr=0.1),
         "lbfgs": partial(torch.optim.LBFGS, max_iter=5, line_search_fn="strong_wolfe"),
     }
@@ -345,7 +344,7 @@ def test_training_that_leaves_the_domain_stays_finite(name, optimizer):
         loss.backward()
         return loss
 
-    for _ in range(5 if optimizer == "lbfgs" else 15):
+    for _ in range(3 if optimizer == "lbfgs" else 10):
         assert steps.step(closure).isfinite()
     assert all(parameter.isfinite().all() for parameter in head.parameters())
 
