@@ -37,6 +37,7 @@ _HOMES = {
     "attribute": "kaninterp.measure",
     "check": "kaninterp.workflows",
     "fit": "kaninterp.training",
+    "from_kan": "kaninterp.measure",
     "load_head": "kaninterp.nn",
     "probe": "kaninterp.measure",
     "prune": "kaninterp.pruning",
@@ -70,6 +71,7 @@ __all__ = [
     "attribute",
     "check",
     "fit",
+    "from_kan",
     "load_head",
     "probe",
     "prune",
@@ -88,7 +90,7 @@ if TYPE_CHECKING:
     from kaninterp.core import EdgeMask, KanInterpError, PrunePlan, Trace
     from kaninterp.data import windows
     from kaninterp.estimators import KANSelector
-    from kaninterp.measure import KANAttribution, RangeMonitor, attribute, probe, range_card, trace
+    from kaninterp.measure import KANAttribution, RangeMonitor, attribute, from_kan, probe, range_card, trace
     from kaninterp.nn import Hybrid, KANHead, KANLayer, load_head, save_head
     from kaninterp.pruning import PruneReport, prune
     from kaninterp.training import Sparsity, fit

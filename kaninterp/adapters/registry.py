@@ -1,4 +1,4 @@
-"""Find the KAN in a model: families are known by the qualified name of their class, so none has to be imported."""
+"""Find the KAN in a model: families are known by the name of their class or by their structure; none is imported."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 from torch import nn
 
 from kaninterp.adapters.kan_head import view_kan_head
+from kaninterp.adapters.pykan import is_pykan, view_pykan
+from kaninterp.adapters.stack import FAMILIES, is_stack, view_stack
 from kaninterp.adapters.view import ModelView
 from kaninterp.core.errors import InputTypeError, ModelError, StateError
 
@@ -16,8 +18,10 @@ Adapter = Callable[[nn.Module, str], ModelView]
 
 ADAPTERS: dict[str, Adapter] = {
     "kaninterp.nn.head.KANHead": view_kan_head,
+    "kan.MultKAN.MultKAN": view_pykan,
 }
-"""One line per family: qualified class name -> adapter."""
+"""Families with a class for the whole: qualified class name -> adapter. Layers known by their structure, and stacks of
+them, are in `kaninterp.adapters.stack.FAMILIES`."""
 
 
 def find_kans(model: nn.Module) -> dict[str, Adapter]:
@@ -70,10 +74,14 @@ def as_view(model: nn.Module, path: str | None = None) -> ModelView:
         kinds = sorted({type(module).__name__ for module in model.modules()})
         raise ModelError(
             f"no KAN in {type(model).__name__}: its modules are {', '.join(kinds[:12])}; known KANs are "
-            f"{', '.join(ADAPTERS)}. Put a kaninterp.KANHead on top of the backbone"
+            f"{', '.join((*ADAPTERS, *(family.name for family in FAMILIES)))}. Put a kaninterp.KANHead on top of the "
+            "backbone"
         )
     if len(found) > 1:
-        raise ModelError(f"{len(found)} KANs in the model, say which with path=...: {_listed(found, model)}")
+        raise ModelError(
+            f"{len(found)} KANs in the model, say which with path=...: {_listed(found, model)}. Layers that follow "
+            "each other are one KAN when they sit in an nn.Sequential of their own"
+        )
     only = next(iter(found))
     return found[only](model.get_submodule(only), only)
 
@@ -83,7 +91,9 @@ def _adapter_of(module: nn.Module) -> Adapter | None:
         adapter = ADAPTERS.get(f"{cls.__module__}.{cls.__qualname__}")
         if adapter is not None:
             return adapter
-    return None
+    if is_pykan(module):
+        return view_pykan
+    return view_stack if is_stack(module) else None
 
 
 def _listed(found: dict[str, Adapter], model: nn.Module) -> str:

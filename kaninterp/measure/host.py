@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kaninterp.adapters import ModelView
+from kaninterp.adapters import ModelView, no_notes
 from kaninterp.core.errors import ModelError
 from kaninterp.data import Batch, called, preserved_rng
 from kaninterp.nn import rows_first, undisturbed
@@ -27,8 +27,8 @@ ROUNDING = 1e-4
 
 @contextmanager
 def untouched(model: nn.Module) -> Iterator[None]:
-    """Eval mode, no gradients; flags, buffers and every random generator are given back as found (law 9)."""
-    with preserved_rng(), undisturbed(model):
+    """Eval mode, no gradients; flags, buffers, notes and every random generator are given back as found (law 9)."""
+    with preserved_rng(), undisturbed(model), no_notes(model):
         yield
 
 

@@ -23,7 +23,8 @@ def loaded_by(statement: str) -> set[str]:
 
 def test_public_names_are_sorted_and_all_there():
     assert ki.__all__ == sorted(ki.__all__)
-    assert len(ki.__all__) <= 30  # 29 names and __version__
+    # 30 names and __version__; from_kan came with the adapters: what a KAN of another library is made into
+    assert len(ki.__all__) <= 32
     assert set(ki.__all__) == {*ki._HOMES, "__version__"}
     for name in ki.__all__:
         assert getattr(ki, name) is not None

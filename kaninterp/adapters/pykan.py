@@ -1,0 +1,193 @@
+"""Adapter for pykan's ``MultKAN`` (``kan.KAN``): splines, symbolic edges, masks and the scales behind them.
+
+Layer l is ``node_scale * (subnode_scale * (numeric + symbolic) + subnode_bias) + node_bias``; both scales go into the
+edges, both biases into the bias. A symbolic edge is a function of its own, ``c f(a x + b) + d``: it gets a plane of
+its own in the basis of its input. It counts as the learnt part of its edge, as a spline would, not as base branch.
+
+Multiplication nodes multiply sums of edges; a node behind one is no sum of edges, so they are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kaninterp.adapters.basis_layer import BasisLayer, base_kind, numbers
+from kaninterp.adapters.splines import knot_planes
+from kaninterp.adapters.view import ModelView
+from kaninterp.core.errors import ModelError
+
+__all__ = ["is_pykan", "no_notes", "view_pykan"]
+
+PARTS = ("act_fun", "symbolic_fun", "width", "node_scale", "node_bias", "subnode_scale", "subnode_bias", "input_id")
+"""What a pykan of 0.2 has, under whatever name its class was copied."""
+
+
+def is_pykan(module: nn.Module) -> bool:
+    """Whether a model is built like pykan's ``MultKAN``.
+
+    Examples
+    --------
+    >>> is_pykan(nn.Linear(2, 1))
+    False
+    """
+    return all(hasattr(module, name) for name in PARTS)
+
+
+def view_pykan(module: nn.Module, path: str) -> ModelView:
+    """View of a ``MultKAN`` that sits at ``path`` in a model.
+
+    Raises
+    ------
+    ModelError
+        It has multiplication nodes.
+    """
+    model: Any = module
+    _refuse_products(model)
+    layers = tuple(_layer(model, depth) for depth in range(len(model.act_fun)))
+    columns = tuple(int(i) for i in model.input_id)
+    widths = (layers[0].src, *(layer.dst for layer in layers))
+    symbolic = sum(_symbolic(model, depth).sum() for depth in range(len(layers)))
+    plain = columns == tuple(range(len(columns)))
+    return ModelView(
+        module=module,
+        path=path,
+        layers=layers,
+        width=len(columns) if plain else max(columns) + 1,
+        columns=None if plain else columns,
+        node_ids=(columns, *(tuple(range(width)) for width in widths[1:])),
+        options=(
+            ("library", "pykan"),
+            ("grid intervals", ", ".join(str(layer.knots.shape[1] - 1) for layer in layers)),
+            ("spline order", ", ".join(str(layer.order) for layer in layers)),
+            ("outside the domain", "base"),
+            ("base function", layers[0].base_name),
+            ("symbolic edges", str(int(symbolic))),
+        ),
+    )
+
+
+@contextmanager
+def no_notes(model: nn.Module) -> Iterator[None]:
+    """Keep every ``MultKAN`` in a model from noting what runs through it, and give its old notes back.
+
+    Its own ``plot``, ``prune`` and scores read the activations of the last forward pass, whatever that was; measuring
+    must not change what they say (law 9). It also takes standard deviations for its notes, which of a single row are
+    NaN with a warning.
+
+    Examples
+    --------
+    >>> with no_notes(nn.Linear(2, 1)):
+    ...     pass
+    """
+    found: list[Any] = [module for module in model.modules() if is_pykan(module)]
+    before = [{name: value for name, value in vars(module).items() if _is_note(name)} for module in found]
+    try:
+        for module in found:
+            module.save_act = False
+        yield
+    finally:
+        for module, notes in zip(found, before, strict=True):
+            for name in [name for name in vars(module) if _is_note(name) and name not in notes]:
+                delattr(module, name)
+            vars(module).update(notes)
+
+
+def _is_note(name: str) -> bool:
+    return not name.startswith("_") and name != "training"
+
+
+def _refuse_products(model: Any) -> None:
+    for depth, width in enumerate(model.width):
+        products = int(width[1]) if isinstance(width, (list, tuple)) else 0
+        if products:
+            raise ModelError(
+                f"layer {depth} of this {type(model).__name__} has {products} multiplication nodes; "
+                "behind a product an output is no sum of functions of single nodes, so its edges have no share of it. "
+                "Build it without them, width=[n0, n1, ...], or give the products to it as input columns"
+            )
+
+
+def _symbolic(model: Any, depth: int) -> Any:
+    """Which edges of a layer have a symbolic function, bool (dst, src)."""
+    mask = numbers(model.symbolic_fun[depth].mask)
+    return (mask != 0) if model.symbolic_enabled else np.zeros_like(mask, dtype=bool)
+
+
+def _layer(model: Any, depth: int) -> BasisLayer:
+    spline, formulas = model.act_fun[depth], model.symbolic_fun[depth]
+    order = int(spline.k)
+    has_formula = _symbolic(model, depth)
+    slots = _slots(has_formula)
+
+    def basis(x: Tensor) -> Tensor:
+        planes = [knot_planes(x, spline.grid, order), spline.base_fun(x).unsqueeze(1)]
+        if slots:
+            own = torch.zeros(x.shape[0], 1 + max(slots.values()), x.shape[1], dtype=x.dtype, device=x.device)
+            for (j, i), slot in slots.items():
+                own[:, slot, i] = _formula(formulas, j, i, x[:, i])
+            planes.append(own)
+        return torch.cat(planes, dim=1)
+
+    def weight() -> Tensor:
+        mask = spline.mask.T.unsqueeze(1)
+        parts = [spline.coef.permute(1, 2, 0) * spline.scale_sp.T.unsqueeze(1) * mask]
+        parts.append(spline.scale_base.T.unsqueeze(1) * mask)
+        if slots:
+            own = torch.zeros(mask.shape[0], 1 + max(slots.values()), mask.shape[2]).to(mask)
+            for (j, i), slot in slots.items():
+                own[j, slot, i] = formulas.mask[j, i]
+            parts.append(own)
+        scale = model.node_scale[depth] * model.subnode_scale[depth]
+        scaled: Tensor = torch.cat(parts, dim=1) * scale[:, None, None]
+        return scaled
+
+    def bias() -> Tensor:
+        shift: Tensor = model.node_scale[depth] * model.subnode_bias[depth] + model.node_bias[depth]
+        return shift
+
+    def call(x: Tensor) -> Tensor:
+        y = spline(x)[0]
+        if model.symbolic_enabled:
+            y = y + formulas(x)[0]
+        y = model.subnode_scale[depth] * y + model.subnode_bias[depth]
+        result: Tensor = model.node_scale[depth] * y + model.node_bias[depth]
+        return result
+
+    grid = spline.grid
+    return BasisLayer(
+        spline,
+        knots=grid[:, order : grid.shape[1] - order],
+        order=order,
+        basis=basis,
+        splines=not slots,
+        weight=weight,
+        base=int(spline.coef.shape[2]),
+        base_name="zero" if getattr(model, "base_fun_name", "") == "zero" else base_kind(spline.base_fun),
+        alive=(numbers(spline.mask).T != 0) | has_formula,
+        bias=bias,
+        call=call,
+    )
+
+
+def _slots(has_formula: Any) -> dict[tuple[int, int], int]:
+    """Plane of every symbolic edge (dst, src): the first free one of its input."""
+    used = [0] * has_formula.shape[1]
+    slots = {}
+    for j, i in np.argwhere(has_formula).tolist():
+        slots[j, i] = used[i]
+        used[i] += 1
+    return slots
+
+
+def _formula(formulas: Any, j: int, i: int, x: Tensor) -> Tensor:
+    """``c f(a x + b) + d``; 0 where f is not defined, so that curves drawn beyond the data have numbers."""
+    a, b, c, d = formulas.affine[j, i].to(x.dtype)
+    # pykan's functions are written for columns (n, 1)
+    values: Tensor = c * formulas.funs[j][i]((a * x + b).unsqueeze(1)).squeeze(1) + d
+    return torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)

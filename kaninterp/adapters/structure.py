@@ -1,0 +1,22 @@
+"""What a module is made of, asked without importing the library it comes from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+__all__ = ["has_tensors"]
+
+
+def has_tensors(module: Any, **dimensions: int) -> bool:
+    """Whether a module has tensors of these names with so many dimensions each.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> has_tensors(nn.Linear(2, 1), weight=2, bias=1), has_tensors(nn.Linear(2, 1), weight=3)
+    (True, False)
+    """
+    found = {name: getattr(module, name, None) for name in dimensions}
+    return all(isinstance(value, Tensor) and value.dim() == dimensions[name] for name, value in found.items())
