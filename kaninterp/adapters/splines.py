@@ -91,7 +91,7 @@ def power_planes(x: Tensor, starts: Tensor, per_unit: float) -> Tensor:
     Examples
     --------
     >>> power_planes(torch.tensor([[0.0]]), torch.tensor([-3.0, -2.0, -1.0, 0.0]), 1.0)[0, :, 0] * 6
-    tensor([1.0000, 4.0000, 1.0000, 0.0000])
+    tensor([1., 4., 1., 0.])
     """
     u = (x.unsqueeze(1) - starts.to(x).unsqueeze(-1)) * per_unit
     a, b, c, d, e = ((u - i if i else u).clamp_min(0.0) for i in range(5))

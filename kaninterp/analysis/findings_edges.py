@@ -177,6 +177,8 @@ def prunable(analysis: Analysis) -> tuple[Finding, ...]:
         f"at most about {percent(most)} of its standard deviation."
     )
     advice = "kaninterp.prune(model, plan) makes the smaller model; yours stays as it is."
+    if analysis.trace.card.head != "KANHead":
+        advice = "kaninterp.from_kan(model) makes a KANHead of the KAN, which kaninterp.prune makes smaller."
     return (_finding("prunable", "note", claim, evidence, advice, section="answer"),)
 
 

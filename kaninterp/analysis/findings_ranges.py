@@ -51,7 +51,8 @@ def _out_of_layer(analysis: Analysis, layer: int, ranges: LayerRanges) -> tuple[
         f"({percent(float(ranges.dead[top]))} in the dead zone); seen were "
         f"{number(ranges.seen[top, 0])} to {number(ranges.seen[top, 1])}."
     )
-    advice = "Update the domains to this data and train on (head.update), or check the scaling of the inputs."
+    means = " (head.update)" if analysis.trace.card.head == "KANHead" else ""
+    advice = f"Update the domains to this data and train on{means}, or check the scaling of the inputs."
     return (_finding("out-of-grid", severity, claim, evidence, advice),)
 
 

@@ -5,7 +5,7 @@ from kaninterp.measure.attribution import attribute
 from kaninterp.measure.bootstrap import BlockBootstrap, block_length, block_of
 from kaninterp.measure.clipping import clip
 from kaninterp.measure.column_shapley import column_shapley
-from kaninterp.measure.convert import conversion_error, from_kan
+from kaninterp.measure.convert import conversion_error, from_kan, with_kan_head
 from kaninterp.measure.edges import ablate_edges
 from kaninterp.measure.interactions import interactions
 from kaninterp.measure.kan_attribution import KANAttribution
@@ -42,4 +42,5 @@ __all__ = [
     "shadows",
     "trace",
     "trust_readings",
+    "with_kan_head",
 ]

@@ -17,7 +17,7 @@ from kaninterp.nn.bspline import MAX_ORDER
 from kaninterp.nn.planes import BASES
 from kaninterp.nn.projection import fit_operator
 
-__all__ = ["conversion_error", "from_kan"]
+__all__ = ["conversion_error", "from_kan", "with_kan_head"]
 
 TOLERANCE = 1e-3
 """Largest error accepted, in standard deviations of an output: a third digit that no figure shows."""
@@ -145,6 +145,35 @@ def conversion_error(model: nn.Module, head: KANHead, *, path: str | None = None
     0.0
     """
     return _error(as_view(model, path), head, rows)
+
+
+def with_kan_head(model: nn.Module, *, path: str | None = None, tolerance: float = TOLERANCE) -> nn.Module:
+    """Copy of a model with its KAN converted to a `KANHead`, for what only a `KANHead` can do.
+
+    Parameters
+    ----------
+    model, path, tolerance
+        As for `from_kan`.
+
+    Returns
+    -------
+    Module
+        A new model; of a bare KAN, the head. The KAN itself is not copied (some cannot be).
+
+    Raises
+    ------
+    ModelError
+        As for `from_kan`.
+
+    Examples
+    --------
+    >>> with_kan_head(nn.Sequential(nn.Linear(2, 2), KANHead(2, 1, domain=(-1, 1))))[1].widths
+    (2, 1)
+    """
+    view = as_view(model, path)
+    head = from_kan(model, path=path, tolerance=tolerance)
+    # the memo of deepcopy says what stands in for a part, at every place that refers to it
+    return copy.deepcopy(model, {id(view.module): head})
 
 
 @torch.no_grad()

@@ -14,10 +14,10 @@ from kaninterp.core import KanInterpError, ModelError, PlanError, PrunePlan, Rea
 from kaninterp.core.errors import InputTypeError
 from kaninterp.data import Batch, as_batches, called, placement
 from kaninterp.measure.host import Columns, untouched
-from kaninterp.nn import check_dropped, entries, gate_notes, gated_columns, prune_model
+from kaninterp.nn import KANHead, check_dropped, entries, gate_notes, gated_columns, prune_model
 from kaninterp.pruning.outcome import PruneReport, outcome
 
-__all__ = ["carry_out"]
+__all__ = ["carry_out", "check_prunable"]
 
 Key = int | str
 
@@ -27,6 +27,7 @@ def carry_out(
 ) -> tuple[nn.Module, PruneReport]:
     """Make a new model without what the plan gives up; see `kaninterp.prune`, whose one half this is."""
     view = as_view(model, path)
+    check_prunable(view)
     if not isinstance(plan, PrunePlan):
         raise InputTypeError(f"plan: expected a PrunePlan such as analyze(trace).plan, got {type(plan).__name__}")
     _check_fits(view, plan)
@@ -46,6 +47,21 @@ def carry_out(
     replaced = {reason.place for reason in gated}
     others = [reason for reason in plan.reasons if reason.kind != "input" or reason.place not in replaced]
     return new, outcome(view, as_view(new, view.path), replace(plan, reasons=(*others, *gated)), model, new)
+
+
+def check_prunable(view: ModelView) -> None:
+    """Refuse a KAN of another library before any work is done.
+
+    Raises
+    ------
+    ModelError
+        It is no `KANHead`.
+    """
+    if not isinstance(view.module, KANHead):
+        raise ModelError(
+            f"only a KANHead can be pruned, and there is a {type(view.module).__name__} at {view.path!r}; put "
+            "kaninterp.from_kan(model) in its place, then trace, analyze and prune the new model"
+        )
 
 
 def _check_fits(view: ModelView, plan: PrunePlan) -> None:

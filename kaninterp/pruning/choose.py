@@ -17,7 +17,7 @@ from kaninterp.data import Batches, check_seed
 from kaninterp.measure import trace
 from kaninterp.measure.host import untouched
 from kaninterp.measure.losses import Loss
-from kaninterp.pruning.carry_out import carry_out
+from kaninterp.pruning.carry_out import carry_out, check_prunable
 from kaninterp.pruning.comparison import measure_held_out
 from kaninterp.pruning.held_out import parts_of
 from kaninterp.pruning.outcome import PruneReport, outcome
@@ -155,6 +155,7 @@ def choose(
     check_seed(seed)
     held_score(score)
     view = as_view(model, path)
+    check_prunable(view)
     parts = parts_of(model, data, target=target, held_out=held_out, feature_names=feature_names)
     traced = trace(model, parts.train, path=path, progress=False)
     with untouched(model):

@@ -129,7 +129,10 @@ def would_bend(
 
 def _checked(module: nn.Module) -> KANHead:
     if not isinstance(module, KANHead):
-        raise ModelError(f"would_bend moves the grids of a KANHead, the KAN of this model is a {type(module).__name__}")
+        raise ModelError(
+            f"would_bend moves the grids of a KANHead, the KAN of this model is a {type(module).__name__}; put "
+            "kaninterp.from_kan(model) in its place first"
+        )
     return module
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from kaninterp.adapters import as_view
 from kaninterp.analysis.agreement import HOW, Agreement, agree, agree_all, correlated_groups, group_rises
 from kaninterp.analysis.survival import ALPHA, FLOOR, measure_need
 from kaninterp.core.black_box import BlackBox
@@ -20,8 +21,10 @@ from kaninterp.core.rank import nogueira
 from kaninterp.core.refits import Refits
 from kaninterp.core.trust import TrustReading
 from kaninterp.measure.black_box import black_box
+from kaninterp.measure.convert import with_kan_head
 from kaninterp.measure.losses import Loss
 from kaninterp.measure.two_parts import TwoParts, column_correlation, two_parts
+from kaninterp.nn import KANHead
 from kaninterp.pruning.refits import refits
 
 __all__ = ["CHECKS", "OtherModels", "other_models"]
@@ -158,13 +161,18 @@ def _boosted(
 def _refitted(
     model: nn.Module, parts: TwoParts, groups: Groups, options: dict[str, Any]
 ) -> tuple[Refits | None, tuple[TrustReading, ...]]:
+    converted = ""
     try:
+        view = as_view(model, options["path"])
+        if not isinstance(view.module, KANHead):  # only that can be trained anew
+            model = with_kan_head(model, path=options["path"])
+            converted = f" of a copy whose {type(view.module).__name__} is converted by from_kan"
         again = refits(model, parts, **options)
     except (DataError, ModelError, StateError) as error:
         return None, _unmeasured(CHECKS[3:], error)
     first = again.ablations[0]
     reach = [group for group in groups if first.reads[list(group)].any()]
-    kept = "the head is the whole model" if again.whole else "the backbone was kept"
+    kept = ("the head is the whole model" if again.whole else "the backbone was kept") + converted
     if not any(group_rises(ablation, reach).any() for ablation in again.ablations[1:]):
         why = f"heads trained anew on {again.trained:,} rows learn nothing sure, so what they need says nothing"
         return again, _unmeasured(CHECKS[3:], why)

@@ -24,9 +24,11 @@ from kaninterp.data import check_seed, row_labels
 from kaninterp.measure import (
     range_card,
 )
+from kaninterp.measure.convert import with_kan_head
 from kaninterp.measure.host import Columns
 from kaninterp.measure.tracing import card_of, prepared
 from kaninterp.measure.watching import watch
+from kaninterp.nn import KANHead
 from kaninterp.pruning import PruneReport, PruneRun, measure_cost, summarize
 from kaninterp.render import Report, check_writable, document, prune_document
 from kaninterp.workflows.drifting import columns_read, drift_evidence
@@ -248,18 +250,31 @@ def _drift(asked: Asked, reference: Any, target: Any, labels: Any) -> tuple[Aske
 
 
 def _price(asked: Asked, analysis: Analysis) -> tuple[PruneCost | None, tuple[tuple[str, str], ...]]:
-    """Price of the plan. Where raw columns cannot be cut out of the backbone, of its edges alone, and a remark."""
+    """Price of the plan, of a KAN of another library on a converted copy.
+
+    Where raw columns cannot be cut out of the backbone, of its edges alone, and a remark.
+    """
     if not Columns.readable(asked.batches.first):
         return None, (("price of the plan", "not measured: the inputs are neither tables nor sequences"),)
     if not analysis.plan.mask.count:
         return None, (("price of the plan", "not measured: no edge of the head is left, it is a constant"),)
     options: dict[str, Any] = {"loss": asked.loss, "path": asked.path, "seed": asked.seed}
+    model, plan = asked.model, analysis.plan
+    remark: tuple[tuple[str, str], ...] = ()
+    kan = as_view(model, asked.path).module
+    if not isinstance(kan, KANHead):
+        try:
+            model = with_kan_head(model, path=asked.path)
+        except ModelError as error:
+            return None, (("price of the plan", f"not measured: {error}"),)
+        plan = replace(plan, fingerprint="")  # it was made for the weights of the original
+        remark = (("price of the plan", f"measured on a copy whose {type(kan).__name__} is converted by from_kan"),)
     try:
-        return measure_cost(asked.model, analysis.plan, asked.batches, **options)[0], ()
+        return measure_cost(model, plan, asked.batches, **options)[0], remark
     except ModelError as error:
-        edges_only = replace(analysis.plan, inputs=np.ones(len(analysis.plan.inputs), bool))
-        cost, _ = measure_cost(asked.model, edges_only, asked.batches, **options)
-        return cost, (("raw columns", f"priced with all columns kept: {error}"),)
+        edges_only = replace(plan, inputs=np.ones(len(plan.inputs), bool))
+        cost, _ = measure_cost(model, edges_only, asked.batches, **options)
+        return cost, (*remark, ("raw columns", f"priced with all columns kept: {error}"))
 
 
 def _label_in(reference: Any, target: Any) -> Any:

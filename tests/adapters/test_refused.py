@@ -13,7 +13,7 @@ import kaninterp as ki
 from kaninterp.adapters import as_view, check_view, find_kans
 from kaninterp.core import ModelError
 from tests.adapters import layers_efficient, layers_fast
-from tests.adapters.peers import inkan, pykan
+from tests.adapters.peers import inkan, library, pykan
 
 
 def test_multiplication_nodes_are_refused():
@@ -28,7 +28,7 @@ def test_a_layer_norm_inside_is_refused():
 
 
 def test_a_surface_of_two_inputs_is_refused():
-    layer = pytest.importorskip("inkan").KANLayer(2, 1, dim=2, compile_basis=False)
+    layer = library("inkan").KANLayer(2, 1, dim=2, compile_basis=False)
     with pytest.raises(ModelError, match="dim=2"):
         as_view(layer)
 
