@@ -31,7 +31,7 @@ def trained_pykan():
 
 
 def test_the_report_of_a_pykan_model_is_whole():
-    model, (x, y) = trained_pykan(), data(300)
+    model, (x, y) = trained_pykan(), data(160)
     page = ki.report(model, (x, y), feature_names=["a", "b", "c"], progress=False)
     found = page.analysis
     assert found.ablation.change.argmin() == 2
