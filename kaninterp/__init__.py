@@ -37,6 +37,7 @@ _HOMES = {
     "attribute": "kaninterp.measure",
     "check": "kaninterp.workflows",
     "fit": "kaninterp.training",
+    "formula": "kaninterp.symbolic",
     "from_kan": "kaninterp.measure",
     "load_head": "kaninterp.nn",
     "probe": "kaninterp.measure",
@@ -71,6 +72,7 @@ __all__ = [
     "attribute",
     "check",
     "fit",
+    "formula",
     "from_kan",
     "load_head",
     "probe",
@@ -93,6 +95,7 @@ if TYPE_CHECKING:
     from kaninterp.measure import KANAttribution, RangeMonitor, attribute, from_kan, probe, range_card, trace
     from kaninterp.nn import Hybrid, KANHead, KANLayer, load_head, save_head
     from kaninterp.pruning import PruneReport, prune
+    from kaninterp.symbolic import formula
     from kaninterp.training import Sparsity, fit
     from kaninterp.workflows import check, report, would_bend
 

@@ -3,6 +3,7 @@
 from .clipping import ClippedPart, Clipping
 from .discoveries import benjamini_hochberg, benjamini_yekutieli
 from .edge_evidence import EdgeAblation, Twins
+from .edge_formula import EdgeFormula
 from .errors import (
     DataError,
     FileAccessError,
@@ -26,6 +27,7 @@ from .evidence import (
     PruneCost,
     SurvivalCurve,
 )
+from .families import FAMILIES, Family
 from .findings import Finding, Verdict
 from .interactions import Interactions, Pair
 from .leaks import Leak
@@ -45,17 +47,20 @@ from .trust import TrustReading
 from .watch import Exit, RangeWatch, WatchedColumns, WatchedLayer
 
 __all__ = [
+    "FAMILIES",
     "PROBE_KINDS",
     "ClippedPart",
     "Clipping",
     "DataError",
     "Departure",
     "EdgeAblation",
+    "EdgeFormula",
     "EdgeMask",
     "EdgeTable",
     "Effect",
     "Estimate",
     "Exit",
+    "Family",
     "FileAccessError",
     "FileFormatError",
     "Finding",
