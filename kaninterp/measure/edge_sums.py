@@ -71,7 +71,7 @@ class _PlaneSums(EdgeSums):
         planes = self._kept((*self._plane.shape, x.shape[0]))  # (src, K, n)
         self._layer.planes_into(planes.permute(2, 1, 0), x.detach())
         y = torch.addmm(self._bias, self._weight.flatten(1), planes.flatten(0, 1))  # (dst, n)
-        out = y.T.to(x.dtype)
+        out = y.T.to(x.dtype, copy=True)  # y is centred in place below
         if self._from is None:
             self._from = planes.mean(2), columns.mean(1, dtype=torch.float64), y.mean(1)
         plane_from, x_from, y_from = self._from

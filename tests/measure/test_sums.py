@@ -75,3 +75,12 @@ def test_raw_columns_of_any_width(columns):
     np.testing.assert_array_equal(table.nodes.high, flat.max(0))
     np.testing.assert_allclose(table.nodes.mean, flat.mean(0), rtol=1e-12)
     np.testing.assert_allclose(table.co, np.cov(flat.T, bias=True).reshape(columns, -1) * len(flat), atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_outputs_are_the_layer_s_own_and_stay_so(dtype):
+    """They are the inputs of the next layer, whatever is centred meanwhile."""
+    layer = layer_of(domain=(-1, 1), noise=1.0, dtype=dtype)
+    x = torch.randn(50, 3, dtype=dtype, generator=torch.Generator().manual_seed(0)) + 1
+    out = edge_sums(layer, x).add(x, x.T.contiguous())
+    torch.testing.assert_close(out, layer(x).detach(), atol=1e-5, rtol=1e-5)
