@@ -28,6 +28,7 @@ def prune_head(
     constants: Sequence[npt.ArrayLike] | None = None,
     *,
     compact: bool = True,
+    inputs: Sequence[int] = (),
 ) -> tuple[KANHead, Maps]:
     """Cut edges out of a head; each becomes a constant that is folded into its target's bias.
 
@@ -45,6 +46,8 @@ def prune_head(
         entries of kept edges are not used. None: 0 everywhere.
     compact
         True: remove nodes and inputs without live edges from the tensors. False: only mask them.
+    inputs
+        Positions of inputs that stay in the tensors even without live edges, so that others keep theirs.
 
     Returns
     -------
@@ -82,6 +85,8 @@ def prune_head(
     masked = rebuilt(head, layers)
     before = original_ids(head)
     places = live_nodes(live)
+    if inputs:
+        places[0] = sorted({*np.flatnonzero(live[0].any(0)).tolist(), *inputs})
     if not compact or tuple(map(len, places)) == head.widths:
         return masked, before
     small = [_sliced(layer, rows, columns) for layer, (columns, rows) in zip(layers, pairwise(places), strict=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,6 +52,7 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = True,
     seed: int | None = None,
+    on_epoch: Callable[[Mapping[str, float | str]], object] | None = None,
     progress: bool = True,
 ) -> FitResult:
     """Train `model` in place.
@@ -109,6 +110,9 @@ def fit(
         Makes dropout, shuffling and random Datasets repeat, and leaves every global generator as it was found.
         None: one number drawn from torch's global generator is the seed, so that two fits differ, and both
         repeat after `torch.manual_seed`; that one draw is all that moves (and none if the run fails).
+    on_epoch
+        Called after every epoch with its row of the history, to watch or to draw; the model has the weights of that
+        epoch then. What it raises ends the run.
     progress
         Show a progress bar.
 
@@ -186,7 +190,7 @@ def fit(
         if state is not None:
             run.load_state_dict(state)
         with tqdm(total=epochs, initial=run.epoch, disable=not progress, unit="epoch", desc="fit") as bar:
-            repeat(run, file, lambda row: _show(bar, row))
+            repeat(run, file, lambda row: _after(row, bar, on_epoch))
         run.restore_best()
     return _result(run)
 
@@ -270,6 +274,14 @@ def _training_mode(model: nn.Module) -> Iterator[None]:
         for module, flag in flags:
             module.training = flag
         model.zero_grad(set_to_none=True)
+
+
+def _after(
+    row: dict[str, float | str], bar: Any, on_epoch: Callable[[Mapping[str, float | str]], object] | None
+) -> None:
+    _show(bar, row)
+    if on_epoch is not None:
+        on_epoch(dict(row))
 
 
 def _show(bar: Any, row: dict[str, float | str]) -> None:

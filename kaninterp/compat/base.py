@@ -1,0 +1,154 @@
+"""`Base`: a module that holds a `KANHead` and the rows it is measured on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kaninterp.core import Trace
+from kaninterp.core.errors import DataError, ShapeError, StateError
+from kaninterp.measure import trace
+from kaninterp.nn import KANHead
+from kaninterp.nn.head import original_ids
+from kaninterp.nn.kernel import function_transform_active
+
+from .spelling import NOT_HERE
+
+__all__ = ["ROWS", "Base"]
+
+ROWS = 5000
+"""Rows kept for measuring at most, evenly spaced in their order: a trace of so many takes tens of milliseconds."""
+
+
+class Base(nn.Module):
+    """A `KANHead`, and the rows that scores, prunes, plots and formulas are measured on.
+
+    These are the training rows of the last `fit`. A model that was never fitted uses the first batch it was called
+    with. What is run through it afterwards changes nothing; `get_act` sets other rows on purpose.
+
+    Attributes
+    ----------
+    head : KANHead
+        All that is trained; every function of kaninterp takes it.
+    seed : int
+        Of the initial noise and of the order of rows in `fit`.
+    """
+
+    head: KANHead
+    seed: int
+    _rows: Tensor | None
+    _left_out: Any
+
+    def __init__(self, head: KANHead, *, seed: int, rows: Tensor | None = None) -> None:
+        super().__init__()
+        self.head = head
+        self.seed = seed
+        self._rows = rows
+        self._left_out = None
+        self.training = head.training
+
+    @property
+    def width(self) -> list[int]:
+        """Nodes per layer; the first counts the inputs that are read."""
+        return list(self.head.widths)
+
+    @property
+    def depth(self) -> int:
+        """Number of layers of edges."""
+        return len(self.head.layers)
+
+    @property
+    def grid(self) -> int:
+        """Grid intervals per edge."""
+        return self.head.kan_layers[0].grid
+
+    @property
+    def k(self) -> int:
+        """Spline order."""
+        return self.head.kan_layers[0].order
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.head.kan_layers[0].weight.device
+
+    @property
+    def input_id(self) -> Tensor:
+        """Numbers that the inputs that are read have in the data, composed over all prunes, shape (width[0],)."""
+        return torch.tensor(original_ids(self.head)[0], dtype=torch.long)
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what to do in place of a call of pykan that is not here."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name in NOT_HERE:
+                raise AttributeError(f"kaninterp's KAN has no {name}: {NOT_HERE[name]}") from None
+            raise
+
+    def traced(self) -> Trace:
+        """The model's `Trace` on its rows; made anew each time, so it cannot be of older weights.
+
+        Raises
+        ------
+        StateError
+            The model has seen no data yet.
+        """
+        if self._rows is None:
+            raise StateError(
+                "this model has seen no data to measure on; fit it, or call it with a batch: "
+                "model(dataset['train_input'])"
+            )
+        return trace(self.head, self._rows.to(self.device), progress=False)
+
+    def _of(self, head: KANHead) -> Any:
+        """A new model with another head and the same rows."""
+        new = type(self).__new__(type(self))
+        Base.__init__(new, head, seed=self.seed, rows=self._rows)
+        return new
+
+    def _become(self, head: KANHead) -> None:
+        """Take over what another head computes; parameters stay the same objects where nothing changes its shape."""
+        if head.config == self.head.config:
+            self.head.load_state_dict(head.state_dict())
+        else:
+            self.head = head.train(self.head.training)
+
+    def _see(self, x: Tensor) -> None:
+        """Keep a batch if it is the first one."""
+        if self._rows is not None or torch.compiler.is_compiling() or function_transform_active():
+            return
+        rows = sampled(x, self.head)
+        self._rows = rows if len(rows) else None
+
+
+def sampled(x: Tensor, head: KANHead) -> Tensor:
+    """At most `ROWS` finite rows of a batch (..., inputs), evenly spaced, as a copy: (rows, inputs)."""
+    rows = x.detach().reshape(-1, head.in_features)
+    rows = rows[rows.isfinite().all(1)]
+    if len(rows) > ROWS:
+        rows = rows[torch.linspace(0, len(rows) - 1, ROWS, dtype=torch.float64).round().long().to(rows.device)]
+    return rows.to(head.kan_layers[0].weight.dtype).clone()
+
+
+def rows_of(x: Any, head: KANHead) -> Tensor:
+    """Rows given on purpose.
+
+    Raises
+    ------
+    ShapeError
+        No tensor (..., inputs). DataError: no finite row.
+    """
+    if isinstance(x, dict) and "train_input" in x:
+        x = x["train_input"]
+    if not torch.is_tensor(x) or not x.ndim or x.shape[-1] != head.in_features:
+        raise ShapeError(
+            f"x: got {tuple(x.shape) if torch.is_tensor(x) else type(x).__name__}; expected a tensor "
+            f"(rows, {head.in_features})"
+        )
+    rows = sampled(x, head)
+    if not len(rows):
+        raise DataError("x has no finite row; nothing can be measured on it")
+    return rows

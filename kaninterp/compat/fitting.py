@@ -1,0 +1,159 @@
+"""`fit_kan`: pykan's training call carried out by `kaninterp.fit`, with its table of losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kaninterp.core.errors import InputError
+from kaninterp.data import preserved_rng
+from kaninterp.nn import KANHead
+from kaninterp.nn.losses import RowLoss, resolve_loss
+from kaninterp.training import Sparsity, fit
+
+from .spelling import index, optimizer_named, parts_of, penalty_weights
+
+__all__ = ["Results", "as_head", "fit_kan", "root_loss", "row_loss"]
+
+Results = dict[str, list[float]]
+
+LBFGS_ITERATIONS = 20
+"""Iterations of L-BFGS in one of pykan's steps (torch's own default, which pykan leaves as it is)."""
+WHOLE_DATA = -1
+"""pykan's ``batch`` for all rows."""
+
+
+def fit_kan(
+    head: KANHead,
+    dataset: Any,
+    *,
+    opt: str,
+    steps: int,
+    lambdas: tuple[float, float, float, float, float],
+    update_grid: bool,
+    grid_until: int,
+    loss_fn: Callable[[Tensor, Tensor], Tensor] | None,
+    lr: float | None,
+    batch: int,
+    metrics: Sequence[Callable[[], Any]],
+    after_step: Callable[[int], object] | None,
+    seed: int,
+    progress: bool,
+) -> Results:
+    """Train a head in place and give the losses after every step.
+
+    Parameters
+    ----------
+    head
+        Trained in place; it has the weights of the last step then.
+    dataset
+        As `kaninterp.compat.create_dataset` makes it; the test part is only reported on.
+    opt, steps, lr, batch, loss_fn
+        As for `kaninterp.compat.KAN.fit`.
+    lambdas
+        lamb, lamb_l1, lamb_entropy, lamb_coef, lamb_coefdiff.
+    update_grid, grid_until
+        Whether domains follow their inputs, and up to which step.
+    metrics
+        Functions without arguments, called after every step; their values are kept under their names.
+    after_step
+        Called with the number of the step, from 0.
+    seed
+        Of the order of the rows.
+    progress
+        Show a bar.
+
+    Returns
+    -------
+    dict of list of float
+        ``train_loss``, ``test_loss`` (square roots of the mean losses after the step), ``reg`` (the penalty without
+        ``lamb``), and one list per metric.
+    """
+    optimizer, parts = optimizer_named(opt), parts_of(dataset)
+    steps, batch = index("steps", steps), index("batch", batch)
+    if steps < 1 or (batch < 1 and batch != WHOLE_DATA):
+        raise InputError(f"steps={steps}, batch={batch}: expected 1 step or more, and 1 row or more or -1 for all")
+    weights = penalty_weights(*lambdas)
+    parts = {name: as_head(part, head) for name, part in parts.items()}
+    rows = len(parts["train_input"])
+    size = rows if batch == WHOLE_DATA else min(batch, rows)
+    epochs = steps if optimizer != "adam" else max(1, round(steps * size / rows))
+    names = [getattr(metric, "__name__", f"metric_{number}") for number, metric in enumerate(metrics)]
+    results: Results = {name: [] for name in ("train_loss", "test_loss", "reg", *names)}
+    loss = row_loss(loss_fn)
+    terms = {name: weights[name] for name in ("edge", "entropy", "smooth")}
+
+    def after(_: object) -> None:
+        results["train_loss"].append(root_loss(head, parts["train_input"], parts["train_label"], loss))
+        if "test_input" in parts:
+            results["test_loss"].append(root_loss(head, parts["test_input"], parts["test_label"], loss))
+        with torch.no_grad():
+            results["reg"].append(float(head.penalty(**terms)))
+        with preserved_rng():
+            for name, metric in zip(names, metrics, strict=True):
+                results[name].append(float(metric()))
+            if after_step is not None:
+                after_step(len(results["reg"]) - 1)
+
+    fit(
+        head,
+        (parts["train_input"], parts["train_label"]),
+        validation=None,
+        epochs=epochs,
+        batch_size=size,
+        optimizer=optimizer,
+        lr=lr,
+        schedule="constant",
+        clip=None,
+        lbfgs_steps=LBFGS_ITERATIONS,
+        loss=None if loss_fn is None else loss,
+        sparsity=_sparsity(weights),
+        domain_updates=min(1.0, grid_until / steps) if update_grid else 0.0,
+        seed=seed,
+        on_epoch=after,
+        progress=progress,
+    )
+    return results
+
+
+def as_head(part: Tensor, head: KANHead) -> Tensor:
+    """Data on the head's device and, unless they are whole numbers, in its number type."""
+    like = head.kan_layers[0].weight
+    return part.to(like) if part.is_floating_point() else part.to(like.device)
+
+
+def row_loss(loss_fn: Callable[[Tensor, Tensor], Tensor] | None) -> RowLoss:
+    """One loss per row, also where a function of the user gives the mean of all rows at once."""
+    if loss_fn is None or isinstance(loss_fn, torch.nn.Module):
+        return resolve_loss(loss_fn)
+
+    def rows(output: Tensor, target: Tensor) -> Tensor:
+        value = loss_fn(output, target)
+        return value.expand(len(output)) if value.ndim == 0 else value.reshape(len(output), -1).mean(1)
+
+    return rows
+
+
+def root_loss(head: KANHead, x: Tensor, y: Tensor, loss: RowLoss) -> float:
+    """Square root of the mean loss, in eval mode; the head's flags and what it has seen stay."""
+    flags = [(module, module.training) for module in head.modules()]
+    head.eval()
+    try:
+        with torch.no_grad():
+            return float(loss(head(x), y).mean().clamp(min=0.0).sqrt())
+    finally:
+        for module, flag in flags:
+            module.training = flag
+
+
+def _sparsity(weights: dict[str, float]) -> Sparsity | None:
+    """The whole penalty from the first epoch that may have one to the last; no other push."""
+    if not weights["head"]:
+        return None
+    return Sparsity(
+        head=weights["head"], edge=weights["edge"], entropy=weights["entropy"], smooth=weights["smooth"],
+        inputs=0.0, warmup=0.0, ramp=0.0, debias=0.0,
+    )  # fmt: skip
