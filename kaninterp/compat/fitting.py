@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -87,6 +88,10 @@ def fit_kan(
     terms = {name: weights[name] for name in ("edge", "entropy", "smooth")}
 
     def after(_: object) -> None:
+        with evaluating(head):
+            report()
+
+    def report() -> None:
         results["train_loss"].append(root_loss(head, parts["train_input"], parts["train_label"], loss))
         if "test_input" in parts:
             results["test_loss"].append(root_loss(head, parts["test_input"], parts["test_label"], loss))
@@ -138,12 +143,18 @@ def row_loss(loss_fn: Callable[[Tensor, Tensor], Tensor] | None) -> RowLoss:
 
 
 def root_loss(head: KANHead, x: Tensor, y: Tensor, loss: RowLoss) -> float:
-    """Square root of the mean loss, in eval mode; the head's flags and what it has seen stay."""
+    """Square root of the mean loss, in eval mode."""
+    with evaluating(head), torch.no_grad():
+        return float(loss(head(x), y).mean().clamp(min=0.0).sqrt())
+
+
+@contextmanager
+def evaluating(head: KANHead) -> Iterator[None]:
+    """Eval mode for a while, in which nothing of the head moves; its flags are as before afterwards."""
     flags = [(module, module.training) for module in head.modules()]
     head.eval()
     try:
-        with torch.no_grad():
-            return float(loss(head(x), y).mean().clamp(min=0.0).sqrt())
+        yield
     finally:
         for module, flag in flags:
             module.training = flag

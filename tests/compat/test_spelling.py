@@ -1,0 +1,327 @@
+"""Old and new spellings of pykan, and what is refused."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from kaninterp.compat import KAN, create_dataset
+from kaninterp.compat.spelling import NOT_HERE, active_nodes, families_given, widths_of
+from kaninterp.core.edge_formula import EdgeFormula
+from kaninterp.core.errors import (
+    DataError,
+    FileFormatError,
+    InputError,
+    InputTypeError,
+    MissingFileError,
+    NamesError,
+    NothingLeftError,
+    ShapeError,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return create_dataset(lambda x: x[:, [0]] ** 2 + x[:, [1]], n_var=2, train_num=200, test_num=50)
+
+
+@pytest.fixture(scope="module")
+def model(dataset):
+    model = KAN([2, 3, 2, 1], grid=3, seed=0)
+    model.fit(dataset, steps=3, lamb=1e-3, log=0)
+    return model
+
+
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=5), st.data())
+def test_widths_of_both_versions_are_one(widths, data):
+    mixed = [data.draw(st.sampled_from([n, np.int64(n), [n, 0], (n, 0)])) for n in widths]
+    assert widths_of(mixed) == tuple(widths)
+    at = data.draw(st.integers(0, len(widths) - 1))
+    mixed[at] = [widths[at], 1]
+    with pytest.raises(InputError, match="multiplication"):
+        widths_of(mixed)
+
+
+@given(st.lists(st.integers(1, 6), min_size=3, max_size=5), st.data())
+def test_both_forms_of_active_neurons_keep_the_same_nodes(widths, data):
+    hidden = [data.draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=n, unique=True)) for n in widths[1:-1]]
+    every = [list(range(widths[0])), *hidden, list(range(widths[-1]))]
+    assert active_nodes(every, widths) == active_nodes(hidden, widths)
+    assert active_nodes(hidden, widths) == [(layer, node) for layer, nodes in enumerate(hidden, 1) for node in nodes]
+    with pytest.raises(InputError, match="lists"):
+        active_nodes(every[:-1], widths) if len(widths) > 3 else active_nodes(every[:2], widths)
+
+
+def test_manual_pruning_keeps_what_is_listed(model, dataset):
+    ids = [[0, 2], [1]]
+    small = model.prune(mode="manual", active_neurons_id=[[0, 1], *ids, [0]])
+    assert small.head.node_ids == ((0, 1), (0, 2), (1,), (0,))
+    x = dataset["test_input"]
+    torch.testing.assert_close(small(x), model.prune_node(mode="manual", active_neurons_id=ids)(x))
+
+
+def test_nodes_can_be_removed_on_one_side(model):
+    up, down = model.copy(), model.copy()
+    up.remove_node(1, 0, mode="up")
+    down.remove_node(1, 0, mode="down")
+    assert not up.head.layers[1].mask[:, 0].any()
+    assert not down.head.layers[0].mask[0].any()
+    x = torch.zeros(1, 2)
+    assert torch.allclose(down(x + 0.4) - up(x + 0.4), down(x) - up(x), atol=1e-5)  # both are without the node
+
+
+def test_train_is_fit_when_it_gets_data(dataset):
+    results = []
+    for call in ("fit", "train"):
+        model = KAN([2, 1], seed=0)
+        results.append(getattr(model, call)(dataset, opt="LBFGS", steps=2, log=0))
+        getattr(model, call)(dataset=dataset, opt="LBFGS", steps=1, log=0)
+    assert results[0] == results[1]
+
+
+def test_optimizers_and_losses(dataset):
+    losses = {}
+    for opt, options in (("LBFGS", {}), ("Adam", {"lr": 0.02, "batch": 50, "steps": 200}), ("LM", {})):
+        model = KAN([2, 1], grid=3, seed=0)
+        losses[opt] = model.fit(dataset, opt=opt, **{"steps": 10, "log": 0, **options})["test_loss"][-1]
+    assert max(losses.values()) < 0.05
+    by_mean, by_rows, by_module = (
+        KAN([2, 1], seed=0).fit(dataset, steps=2, loss_fn=loss, log=0)
+        for loss in (lambda y, t: ((y - t) ** 2).mean(), lambda y, t: (y - t) ** 2, nn.MSELoss())
+    )
+    assert by_mean["train_loss"] == pytest.approx(by_rows["train_loss"], rel=0.02)
+    assert by_mean["train_loss"] == pytest.approx(by_module["train_loss"], rel=0.02)
+
+
+def test_adam_makes_one_step_per_step(dataset):
+    """With all rows in a step the weights are those of torch's own Adam."""
+    model, twin = KAN([2, 1], seed=0), KAN([2, 1], seed=0)
+    model.fit(dataset, opt="Adam", lr=0.01, steps=5, update_grid=False, log=0)
+    adam = torch.optim.Adam(twin.parameters(), lr=0.01)
+    for _ in range(5):
+        adam.zero_grad()
+        (twin(dataset["train_input"]) - dataset["train_label"]).square().mean().backward()
+        adam.step()
+    torch.testing.assert_close(model.head.layers[0].weight, twin.head.layers[0].weight, rtol=1e-4, atol=1e-5)
+
+
+def test_classes(dataset):
+    x = dataset["train_input"]
+    labels = (x[:, 0] > 0).long()
+    data = {"train_input": x, "train_label": labels, "test_input": x, "test_label": labels}
+    model = KAN([2, 2], grid=3, seed=0)
+
+    def accuracy():
+        assert not model.head.training
+        return (model(x).argmax(1) == labels).float().mean()
+
+    losses = model.fit(data, steps=5, loss_fn=nn.CrossEntropyLoss(), metrics=(accuracy,), log=0)
+    assert len(losses["accuracy"]) == 5
+    assert losses["accuracy"][-1] > 0.95
+
+
+def test_penalty_is_felt_and_reported(dataset):
+    found = [KAN([2, 3, 1], seed=0).fit(dataset, steps=5, lamb=lamb, log=0)["reg"][-1] for lamb in (0.0, 1.0)]
+    assert found[1] < 0.5 * found[0]
+
+
+def test_refining_and_taking_over_keep_the_function(model, dataset):
+    x = dataset["train_input"]
+    torch.testing.assert_close(model.refine(6)(x), model(x), rtol=1e-4, atol=1e-4)
+    other = KAN([2, 3, 2, 1], grid=12, seed=5).initialize_from_another_model(model, x)
+    assert other.grid == 12
+    torch.testing.assert_close(other(x), model(x), rtol=1e-4, atol=1e-4)
+
+
+def test_edges_as_numbers(model, dataset):
+    values = model.get_act(dataset)
+    assert [each.shape for each in values] == [(200, 2), (200, 3), (200, 2), (200, 1)]
+    x, y = model.get_fun(0, 1, 2)
+    assert (np.diff(x) >= 0).all()
+    assert x.shape == y.shape == (200,)
+    layer = model.head.layers[0]
+    expected = layer.edges(values[0]).detach()[:, 2, 1].double().numpy()
+    np.testing.assert_allclose(np.sort(y), np.sort(expected), atol=1e-6)
+    assert model.get_range(0, 1, 2)[:2] == (x[0], x[-1])
+
+
+def test_attribution(model):
+    scores = model.attribute()
+    torch.testing.assert_close(model.feature_score, torch.from_numpy(scores))
+    np.testing.assert_allclose(model.attribute(3, 0), scores)
+    to_first = model.attribute(1, 0)
+    np.testing.assert_allclose(to_first, model.attribute(l=1, i=0, out_score=None, plot=False))
+    np.testing.assert_allclose(model.attribute(1, out_score=[1, 0, 0]), to_first)
+    for wrong in ((0, 0), (4, 0), (1, 3)):
+        with pytest.raises(InputError):
+            model.attribute(*wrong)
+    with pytest.raises(ShapeError):
+        model.attribute(1, out_score=[1.0])
+
+
+def test_suggestion_has_four_parts(model):
+    name, fun, r2, complexity = model.suggest_symbolic(0, 1, 0, lib=["x", "x^2", "x^0.5"])
+    assert name in ("x", "x^2", "sqrt")
+    assert isinstance(fun, EdgeFormula)
+    assert r2 <= 1
+    assert complexity in (1, 2)
+    assert [family.name for family in families_given(["x^0.5", "sqrt"])] == ["sqrt"]
+
+
+def test_formula_in_other_units(dataset):
+    import sympy
+
+    model = KAN([2, 1], grid=3, seed=0)
+    model.fit(dataset, opt="LM", steps=10, log=0)
+    model.auto_symbolic(lib=["x", "x^2"])
+    a, b = sympy.symbols("a b")
+    plain, variables = model.symbolic_formula(var=["a", b])
+    assert variables == [a, b]
+    scaled, _ = model.symbolic_formula(var=[a, b], normalizer=([1, 2], [3, 4]), output_normalizer=([5], [6]))
+    at = {a: 0.7, b: -0.2}
+    inner = {a: (0.7 - 1) / 3, b: (-0.2 - 2) / 4}
+    assert float(scaled[0].subs(at)) == pytest.approx(6 * float(plain[0].subs(inner)) + 5)
+    with pytest.raises(ShapeError):
+        model.symbolic_formula(var=["a"])
+
+
+def test_plots_and_folders(model, tmp_path, dataset):
+    assert (
+        model.plot(folder=tmp_path / "figures", in_vars=["a", "b"], out_vars=["$y$"], title="t", tick=True) is not None
+    )
+    assert [each.name for each in (tmp_path / "figures").iterdir()] == ["network.svg"]
+    for metric in ("forward_n", "forward_u", "backward"):
+        model.plot(metric=metric)
+    KAN([2, 1], seed=0).fit(dataset, steps=3, save_fig=True, save_fig_freq=2, img_folder=tmp_path / "video", log=0)
+    assert sorted(each.name for each in (tmp_path / "video").iterdir()) == ["0.png", "2.png"]
+    for wrong in ({"metric": "size"}, {"in_vars": ["a"]}, {"beta": -1}):
+        with pytest.raises((InputError, NamesError)):
+            model.plot(**wrong)
+
+
+def test_files(model, tmp_path, dataset):
+    path = tmp_path / "kept"
+    model.saveckpt(path)
+    again = KAN.loadckpt(path)
+    assert torch.equal(again(dataset["test_input"]), model(dataset["test_input"]))
+    torch.testing.assert_close(again.feature_score, model.feature_score)
+    with pytest.raises(MissingFileError):
+        KAN.loadckpt(tmp_path / "other")
+    (tmp_path / "kept_rows.npz").write_bytes(b"nothing")
+    with pytest.raises(FileFormatError):
+        KAN.loadckpt(path)
+
+
+@pytest.mark.parametrize("call", sorted(NOT_HERE))
+def test_what_is_not_here_says_what_to_do(model, call):
+    with pytest.raises(AttributeError, match=call):
+        getattr(model, call)
+
+
+@pytest.mark.parametrize(
+    ("error", "call"),
+    [
+        (InputError, lambda m, d: KAN([2, [1, 1], 1])),
+        (InputError, lambda m, d: KAN([2])),
+        (InputTypeError, lambda m, d: KAN(5)),
+        (InputError, lambda m, d: KAN([2, 1], base_fun=torch.sin)),
+        (InputError, lambda m, d: KAN([2, 1], sparse_init=True)),
+        (InputError, lambda m, d: KAN([2, 1], grid_range=3)),
+        (TypeError, lambda m, d: KAN([2, 1], gird=3)),
+        (InputError, lambda m, d: m.fit(d, opt="SGD")),
+        (InputError, lambda m, d: m.fit(d, steps=0)),
+        (InputError, lambda m, d: m.fit(d, lamb=-1.0)),
+        (InputError, lambda m, d: m.fit({"train_input": d["train_input"]})),
+        (InputTypeError, lambda m, d: m.fit(3)),
+        (ShapeError, lambda m, d: m.fit({"train_input": d["train_input"], "train_label": d["test_label"]})),
+        (TypeError, lambda m, d: m.fit(d, step=3)),
+        (InputError, lambda m, d: m.prune(node_th=-1)),
+        (NothingLeftError, lambda m, d: m.prune(node_th=1e9)),
+        (InputError, lambda m, d: m.prune(mode="manual")),
+        (InputError, lambda m, d: m.prune(mode="manual", active_neurons_id=[[7], [0]])),
+        (InputError, lambda m, d: m.prune_input(threshold=1e9)),
+        (InputError, lambda m, d: m.prune_input(active_inputs=[2])),
+        (InputError, lambda m, d: m.remove_edge(0, 0, 9)),
+        (InputError, lambda m, d: m.remove_node(9, 0)),
+        (InputTypeError, lambda m, d: m.remove_edge(0, 0, 0.5)),
+        (InputError, lambda m, d: m.fix_symbolic(0, 0, 0, "sine")),
+        (InputError, lambda m, d: m.unfix_symbolic(0, 0, 0)),
+        (DataError, lambda m, d: m.get_act(torch.full((3, 2), torch.nan))),
+        (ShapeError, lambda m, d: m.get_act(torch.zeros(3, 3))),
+    ],
+)
+def test_refused_before_anything_is_changed(model, dataset, error, call):
+    model = model.copy()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    scores = model.feature_score
+    with pytest.raises(error):
+        call(model, dataset)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    torch.testing.assert_close(model.feature_score, scores)
+
+
+def test_every_argument_of_pykan_is_known():
+    """Each argument of the installed pykan is ours, taken without effect, or refused by name."""
+    kan = pytest.importorskip("kan")
+    from kaninterp.compat.spelling import IGNORED
+
+    for call, theirs, ours in (("KAN", kan.KAN.__init__, KAN.__init__), ("fit", kan.KAN.fit, KAN.fit)):
+        known = set(inspect.signature(ours).parameters) | IGNORED[call]
+        assert set(inspect.signature(theirs).parameters) <= known
+    for name, theirs in inspect.getmembers(kan.KAN, inspect.isfunction):
+        if name.startswith("_") or (name not in vars(KAN.__mro__[0]) and not hasattr(KAN, name)):
+            continue
+        ours = inspect.signature(getattr(KAN, name)).parameters
+        if any(each.kind == each.VAR_KEYWORD for each in ours.values()) or not theirs.__qualname__.startswith(
+            "MultKAN"
+        ):
+            continue
+        assert set(inspect.signature(theirs).parameters) - {"self"} <= set(ours), name
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 4), st.integers(0, 99), st.booleans(), st.sampled_from(["col", "row"]))
+def test_datasets(n_var, seed, normalised, mode):
+    pick = (lambda x: x[:, [0]]) if mode == "col" else (lambda x: x[[0]])
+    data = create_dataset(
+        pick, n_var=n_var, f_mode=mode, ranges=[2, 5], train_num=40, test_num=20, normalize_input=normalised,
+        normalize_label=normalised, seed=seed,
+    )  # fmt: skip
+    assert {name: tuple(part.shape) for name, part in data.items()} == {
+        "train_input": (40, n_var), "test_input": (20, n_var), "train_label": (40, 1), "test_label": (20, 1),
+    }  # fmt: skip
+    x = data["train_input"]
+    torch.testing.assert_close(x[:, [0]], data["train_label"])
+    if normalised:
+        torch.testing.assert_close(x.mean(0), torch.zeros(n_var), atol=1e-5, rtol=0)
+        torch.testing.assert_close(x.std(0, correction=0), torch.ones(n_var))
+    else:
+        assert 2 <= float(x.min()) <= float(x.max()) <= 5
+
+
+def test_rows_are_those_of_pykan():
+    kan = pytest.importorskip("kan.utils")
+    before = torch.get_rng_state()
+    try:
+        theirs = kan.create_dataset(lambda x: x[:, [0]], n_var=3, ranges=[-2, 1], train_num=30, test_num=10, seed=7)
+    finally:
+        torch.set_rng_state(before)
+    ours = create_dataset(lambda x: x[:, [0]], n_var=3, ranges=[-2, 1], train_num=30, test_num=10, seed=7)
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"f": 3}, {"f_mode": "rows"}, {"n_var": 0}, {"train_num": 0}, {"ranges": [1]}, {"ranges": [1, -1]}, {"seed": -1},
+     {"f": lambda x: x[0]}, {"f": lambda x: 1.0}],
+)  # fmt: skip
+def test_datasets_that_cannot_be(wrong):
+    with pytest.raises((InputError, InputTypeError)):
+        create_dataset(**{"f": lambda x: x[:, [0]], **wrong})
