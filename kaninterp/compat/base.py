@@ -96,12 +96,16 @@ class Base(nn.Module):
         StateError
             The model has seen no data yet.
         """
+        return trace(self.head, self._held(), progress=False)
+
+    def _held(self) -> Tensor:
+        """The rows it is measured on, in the number type and on the device of the weights."""
         if self._rows is None:
             raise StateError(
                 "this model has seen no data to measure on; fit it, or call it with a batch: "
                 "model(dataset['train_input'])"
             )
-        return trace(self.head, self._rows.to(self.device), progress=False)
+        return self._rows.to(self.head.kan_layers[0].weight)
 
     def _of(self, head: KANHead) -> Any:
         """A new model with another head and the same rows."""

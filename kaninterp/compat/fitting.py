@@ -103,24 +103,25 @@ def fit_kan(
             if after_step is not None:
                 after_step(len(results["reg"]) - 1)
 
-    fit(
-        head,
-        (parts["train_input"], parts["train_label"]),
-        validation=None,
-        epochs=epochs,
-        batch_size=size,
-        optimizer=optimizer,
-        lr=lr,
-        schedule="constant",
-        clip=None,
-        lbfgs_steps=LBFGS_ITERATIONS,
-        loss=None if loss_fn is None else loss,
-        sparsity=_sparsity(weights),
-        domain_updates=min(1.0, grid_until / steps) if update_grid else 0.0,
-        seed=seed,
-        on_epoch=after,
-        progress=progress,
-    )
+    with _unseen(head):
+        fit(
+            head,
+            (parts["train_input"], parts["train_label"]),
+            validation=None,
+            epochs=epochs,
+            batch_size=size,
+            optimizer=optimizer,
+            lr=lr,
+            schedule="constant",
+            clip=None,
+            lbfgs_steps=LBFGS_ITERATIONS,
+            loss=None if loss_fn is None else loss,
+            sparsity=_sparsity(weights),
+            domain_updates=min(1.0, grid_until / steps) if update_grid else 0.0,
+            seed=seed,
+            on_epoch=after,
+            progress=progress,
+        )
     return results
 
 
@@ -158,6 +159,20 @@ def evaluating(head: KANHead) -> Iterator[None]:
     finally:
         for module, flag in flags:
             module.training = flag
+
+
+@contextmanager
+def _unseen(head: KANHead) -> Iterator[None]:
+    """Forget the ranges of what was run through the head in train mode: domains follow the training rows alone."""
+    before = [layer.seen.clone() for layer in head.kan_layers]
+    for layer in head.kan_layers:
+        layer.seen[0], layer.seen[1] = torch.inf, -torch.inf
+    try:
+        yield
+    except BaseException:
+        for layer, seen in zip(head.kan_layers, before, strict=True):
+            layer.seen.copy_(seen)
+        raise
 
 
 def _sparsity(weights: dict[str, float]) -> Sparsity | None:

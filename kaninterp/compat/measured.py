@@ -14,6 +14,7 @@ from kaninterp.core.errors import InputError
 from kaninterp.core.frozen import Array
 from kaninterp.measure.host import untouched
 from kaninterp.nn.formulas import formulas_of
+from kaninterp.nn.head import read_columns
 
 from . import scoring
 from .base import Base, rows_of
@@ -149,12 +150,8 @@ class Measured(Base):
         )  # fmt: skip
 
     def _values(self) -> list[Tensor]:
-        self.traced()  # refuses where there are no rows, or weights that are not finite
-        from kaninterp.nn.head import read_columns
-
-        assert self._rows is not None  # noqa: S101 - for the type checker
         with torch.no_grad(), untouched(self):
-            values = [read_columns(self.head, self._rows.to(self.device))]
+            values = [read_columns(self.head, self._held())]
             for layer in self.head.layers:
                 values.append(layer.eval()(values[-1]))
         return values

@@ -47,6 +47,16 @@ def test_what_is_run_through_a_model_changes_no_score(bumpy):
     assert model.prune().width == model.prune().width
 
 
+def test_what_is_run_through_a_model_changes_no_training():
+    """1: nor do domains go where such rows were."""
+    data = create_dataset(lambda x: torch.sin(2 * x[:, [0]]), n_var=1, train_num=100, test_num=20)
+    quiet, busy = KAN([1, 2, 1], seed=0), KAN([1, 2, 1], seed=0)
+    busy(100 * random_rows(50, 1))
+    losses = [model.fit(data, steps=3, log=0)["test_loss"] for model in (quiet, busy)]
+    assert losses[0] == losses[1]
+    torch.testing.assert_close(quiet.feature_score, busy.feature_score)
+
+
 def test_the_first_batch_counts_until_a_fit():
     model = KAN([2, 3, 1], seed=0)
     with pytest.raises(StateError, match="seen no data"):
@@ -262,6 +272,24 @@ def test_copies_and_pickles(bumpy):
     other = KAN([4, 3, 1], grid=3, seed=1)
     other.load_state_dict(model.state_dict())
     assert torch.equal(other(x), model(x))
+
+
+def test_another_number_type(bumpy):
+    model, data = bumpy
+    double = model.copy().double()
+    torch.testing.assert_close(double.feature_score, model.feature_score, rtol=1e-4, atol=1e-6)
+    assert double.get_act()[0].dtype == torch.float64
+    assert double.fit(data, steps=2, log=0)["test_loss"][-1] < 1.0
+    assert double.prune(node_th=0.0, edge_th=0.0)(data["test_input"].double()).dtype == torch.float64
+
+
+def test_every_function_of_the_package_takes_it(bumpy):
+    import kaninterp as ki
+
+    model, data = bumpy
+    for each in (model, model.head):
+        trace = ki.trace(each, data["test_input"], progress=False)
+        assert trace.card.widths == (4, 3, 1)
 
 
 def test_train_and_eval_keep_their_meaning_in_a_hybrid():
