@@ -82,6 +82,7 @@ class BasisLayer(LayerView):
         self.order = int(order)
         self.alive = np.ones((dst, src), bool) if alive is None else alive
         self.bias = np.zeros(dst) if bias is None else numbers(bias())
+        self.slots = 0  # edges with a function of their own beside the splines
         self.base_name, self.outside, self.splines = base_name, outside, splines
 
     @property

@@ -21,11 +21,17 @@ from kaninterp.adapters.basis_layer import BasisLayer, base_kind, numbers
 from kaninterp.adapters.splines import knot_planes
 from kaninterp.adapters.view import ModelView
 from kaninterp.core.errors import ModelError
+from kaninterp.core.frozen import Array
 
-__all__ = ["is_pykan", "no_notes", "view_pykan"]
+__all__ = ["is_pykan", "no_notes", "structural", "view_pykan"]
 
 PARTS = ("act_fun", "symbolic_fun", "width", "node_scale", "node_bias", "subnode_scale", "subnode_bias", "input_id")
 """What a pykan of 0.2 has, under whatever name its class was copied."""
+NOTES = (
+    "acts", "acts_premult", "acts_scale", "acts_scale_spline", "cache_data", "edge_actscale", "spline_postacts",
+    "spline_postsplines", "spline_preacts", "subnode_actscale",
+)  # fmt: skip
+"""What a forward pass notes; tensors with a history are among it, with which a model cannot be copied."""
 
 
 def is_pykan(module: nn.Module) -> bool:
@@ -53,13 +59,12 @@ def view_pykan(module: nn.Module, path: str) -> ModelView:
     columns = tuple(int(i) for i in model.input_id)
     widths = (layers[0].src, *(layer.dst for layer in layers))
     symbolic = sum(_symbolic(model, depth).sum() for depth in range(len(layers)))
-    plain = columns == tuple(range(len(columns)))
     return ModelView(
         module=module,
         path=path,
         layers=layers,
-        width=len(columns) if plain else max(columns) + 1,
-        columns=None if plain else columns,
+        width=max(columns) + 1,
+        columns=columns,  # also where it is all of them: pykan takes rows with more columns and reads these
         node_ids=(columns, *(tuple(range(width)) for width in widths[1:])),
         options=(
             ("library", "pykan"),
@@ -74,7 +79,7 @@ def view_pykan(module: nn.Module, path: str) -> ModelView:
 
 @contextmanager
 def no_notes(model: nn.Module) -> Iterator[None]:
-    """Keep every ``MultKAN`` in a model from noting what runs through it, and give its old notes back.
+    """Keep every ``MultKAN`` in a model from noting what runs through it, and give its old notes back afterwards.
 
     Its own ``plot``, ``prune`` and scores read the activations of the last forward pass, whatever that was; measuring
     must not change what they say (law 9). It also takes standard deviations for its notes, which of a single row are
@@ -90,12 +95,26 @@ def no_notes(model: nn.Module) -> Iterator[None]:
     try:
         for module in found:
             module.save_act = False
+            vars(module).update((name, None) for name in NOTES if name in vars(module))
         yield
     finally:
         for module, notes in zip(found, before, strict=True):
             for name in [name for name in vars(module) if _is_note(name) and name not in notes]:
                 delattr(module, name)
             vars(module).update(notes)
+
+
+def structural(model: nn.Module) -> frozenset[int]:
+    """Ids of parameters that are knots and masks of every ``MultKAN`` in a model: no numbers that were learnt.
+
+    Examples
+    --------
+    >>> structural(nn.Linear(2, 1))
+    frozenset()
+    """
+    found: list[Any] = [module for module in model.modules() if is_pykan(module)]
+    numeric = [tensor for kan in found for layer in kan.act_fun for tensor in (layer.grid, layer.mask)]
+    return frozenset(map(id, (*numeric, *(layer.mask for kan in found for layer in kan.symbolic_fun))))
 
 
 def _is_note(name: str) -> bool:
@@ -160,7 +179,7 @@ def _layer(model: Any, depth: int) -> BasisLayer:
         return result
 
     grid = spline.grid
-    return BasisLayer(
+    made = BasisLayer(
         spline,
         knots=grid[:, order : grid.shape[1] - order],
         order=order,
@@ -173,6 +192,18 @@ def _layer(model: Any, depth: int) -> BasisLayer:
         bias=bias,
         call=call,
     )
+    scale = numbers(model.node_scale[depth] * model.subnode_scale[depth])[:, None] * numbers(formulas.mask)
+    alone = np.argwhere(has_formula & (numbers(spline.mask).T == 0)).tolist()  # a spline beside it makes it no formula
+    made.slots = int(has_formula.sum())
+    made.formulas = tuple((j, i, str(formulas.funs_name[j][i])) for j, i in alone)
+    made.formula_numbers = tuple(_scaled(numbers(formulas.affine[j, i]), float(scale[j, i])) for j, i in alone)
+    return made
+
+
+def _scaled(affine: Array, scale: float) -> tuple[float, float, float, float]:
+    """a, b, c and d of a formula, with the scale of its node."""
+    a, b, c, d = affine.tolist()
+    return a, b, scale * c, scale * d
 
 
 def _slots(has_formula: Any) -> dict[tuple[int, int], int]:

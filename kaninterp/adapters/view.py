@@ -41,6 +41,8 @@ class LayerView(ABC):
         Constant of each node.
     formulas : tuple of (int, int, str)
         dst, src and family of every edge that is a formula; none unless a family of models has such edges.
+    formula_numbers : tuple of (float, float, float, float)
+        a, b, c and d of each of `formulas`, which is ``c f(a x + b) + d``; empty for a family that does not tell.
     """
 
     knots: Array
@@ -48,6 +50,7 @@ class LayerView(ABC):
     alive: BoolArray
     bias: Array
     formulas: tuple[tuple[int, int, str], ...] = ()
+    formula_numbers: tuple[tuple[float, float, float, float], ...] = ()
 
     @property
     def start(self) -> Array:

@@ -93,7 +93,8 @@ def attribute(
         baselines = (_means(held), tuple(x[order] if x.is_floating_point() else x for x in held.batch.inputs))
         perturbation = _perturbed(host, baselines[0])
         runs = _along_gradients(host, baselines, steps, progress) if host.differentiable() else []
-        method = GRADIENTS if runs and _seen(runs, perturbation) else SAMPLED
+        numbers = all(np.isfinite(run[0]).all() for run in runs)  # a grid of no width has an output, but no gradient
+        method = GRADIENTS if runs and numbers and _seen(runs, perturbation) else SAMPLED
         if method == SAMPLED:
             host = host.few(fitting_rows(host.inputs()))
             runs = _by_sampling(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from kaninterp.adapters import LayerView, ModelView, as_view
+from kaninterp.core.edge_formula import EdgeFormula
 from kaninterp.core.errors import InputError, ModelError
+from kaninterp.core.families import FAMILIES
+from kaninterp.core.frozen import IntArray
+from kaninterp.data import Batch
+from kaninterp.measure.host import run, untouched
 from kaninterp.nn import KANHead, KANLayer
 from kaninterp.nn.bspline import MAX_ORDER
+from kaninterp.nn.formulas import with_formulas
 from kaninterp.nn.planes import BASES
 from kaninterp.nn.projection import fit_operator
 
@@ -31,6 +38,8 @@ ERROR_ROWS = 512
 """Rows on which the error is measured when none are given: over the domain of every input, columns out of step."""
 KNOT_ROUNDING = 1e-5
 """Largest departure, in cells, of knots that count as equally spaced: float32 knots of an equal grid have 1e-6."""
+NAMES = {"x^0.5": "sqrt", "1/x^0.5": "1/sqrt(x)"}
+"""Other names of families, as pykan has them."""
 
 
 class _Shape(NamedTuple):
@@ -53,9 +62,10 @@ def from_kan(
 ) -> KANHead:
     """Convert a KAN of any known library to a `KANHead`, which can then be pruned, saved and trained here.
 
-    B-spline layers (pykan without symbolic edges, efficient-kan, inkan, flashkan) with a silu, identity or no base
+    B-spline layers (pykan, efficient-kan, inkan, flashkan) with a silu, identity or no base
     branch, and straight pieces (kanditioned), keep their knots and become the same functions, up to rounding. Any other
-    function (Gaussians, Chebyshev polynomials, symbolic edges, another base branch) is fitted on a finer grid by least
+    function (Gaussians, Chebyshev polynomials, another base branch, symbolic edges of other
+    functions than those of `kaninterp.core.families.FAMILIES`, which stay formulas) is fitted on a finer grid by least
     squares over its domain and fringe, edge by edge. Either way the error of the whole is measured and held against
     `tolerance`.
 
@@ -69,7 +79,8 @@ def from_kan(
         Intervals of the head. None: those of the KAN; or, where functions are fitted, `FINER` times as many, doubled up
         to `DOUBLINGS` times while the error is above `tolerance`.
     rows : Tensor, shape (n, width), optional
-        Inputs of the KAN on which the error is measured. None: `ERROR_ROWS` rows over the domain of its inputs.
+        Inputs of the KAN on which the error is measured, with all columns that it is given: pykan takes more than it
+        reads, and the head takes as many. None: `ERROR_ROWS` rows over the domain of its inputs.
     tolerance : float
         Largest error accepted, see `conversion_error`.
 
@@ -103,7 +114,7 @@ def from_kan(
     exact = all(_holds(layer) for layer in view.layers) and len({_form(layer) for layer in view.layers}) == 1
     shape = _shape(view, exact=exact, grid=grid)
     for _ in range(1 if exact or grid is not None else 1 + DOUBLINGS):
-        head = _converted(view, shape, exact=exact)
+        head = _converted(view, shape, exact=exact, width=view.width if rows is None else rows.shape[-1])
         error = _error(view, head, rows)
         if error <= tolerance:
             return head
@@ -147,13 +158,17 @@ def conversion_error(model: nn.Module, head: KANHead, *, path: str | None = None
     return _error(as_view(model, path), head, rows)
 
 
-def with_kan_head(model: nn.Module, *, path: str | None = None, tolerance: float = TOLERANCE) -> nn.Module:
+def with_kan_head(
+    model: nn.Module, *, path: str | None = None, batch: Batch | None = None, tolerance: float = TOLERANCE
+) -> nn.Module:
     """Copy of a model with its KAN converted to a `KANHead`, for what only a `KANHead` can do.
 
     Parameters
     ----------
     model, path, tolerance
         As for `from_kan`.
+    batch : Batch, optional
+        Rows of the model's data: the error is measured on what the KAN is given of them.
 
     Returns
     -------
@@ -171,7 +186,11 @@ def with_kan_head(model: nn.Module, *, path: str | None = None, tolerance: float
     (2, 1)
     """
     view = as_view(model, path)
-    head = from_kan(model, path=path, tolerance=tolerance)
+    rows = None
+    if batch is not None:
+        with untouched(model):
+            rows = run(model, replace(view, columns=None), batch)[1]
+    head = from_kan(model, path=path, rows=rows, tolerance=tolerance)
     # the memo of deepcopy says what stands in for a part, at every place that refers to it
     return copy.deepcopy(model, {id(view.module): head})
 
@@ -183,9 +202,12 @@ def _error(view: ModelView, head: KANHead, rows: Tensor | None) -> float:
     if not x.shape[0]:
         raise InputError("rows: there are none; give at least one, or leave it out")
     theirs = view.activations(x)[-1].double()
-    ours = x
+    ours = x if view.columns is None else x[:, np.argsort(view.columns)]
     for layer in head.kan_layers:
         ours = layer.eval()(ours)
+    fine = torch.isfinite(theirs).all(1)  # a formula of the KAN may not be defined everywhere
+    if bool(fine.any()):
+        theirs, ours = theirs[fine], ours[fine]
     size = theirs.std(0, correction=0)
     level = theirs.abs().amax(0)
     # a constant output has a deviation of rounding only
@@ -220,8 +242,9 @@ def _outside(layer: LayerView) -> str:
 
 
 def _holds(layer: LayerView) -> bool:
-    """Whether a head can hold the functions as they are: splines on these knots, and a base branch it has."""
-    return bool(getattr(layer, "splines", False)) and _base(layer) in BASES and 1 <= layer.order <= MAX_ORDER
+    """Whether a head can hold the functions: splines on these knots or formulas, and a base branch it has."""
+    splines = getattr(layer, "splines", False) or 0 < getattr(layer, "slots", 0) == len(_formulas(layer))
+    return bool(splines) and _base(layer) in BASES and 1 <= layer.order <= MAX_ORDER
 
 
 def _shape(view: ModelView, *, exact: bool, grid: int | None) -> _Shape:
@@ -255,10 +278,13 @@ def _equal_cells(layer: LayerView) -> bool:
 
 
 @torch.no_grad()
-def _converted(view: ModelView, shape: _Shape, *, exact: bool) -> KANHead:
+def _converted(view: ModelView, shape: _Shape, *, exact: bool, width: int) -> KANHead:
+    # a head reads its columns in ascending order
+    order = np.arange(view.widths[0]) if view.columns is None else np.argsort(view.columns)
+    every = view.columns is None or list(view.columns) == list(range(width))
     parameter = next(view.module.parameters())
     head = KANHead(
-        view.width,
+        width,
         view.widths[-1],
         view.widths[1:-1],
         grid=shape.grid,
@@ -268,31 +294,46 @@ def _converted(view: ModelView, shape: _Shape, *, exact: bool) -> KANHead:
         base=shape.base,
         domain=(-1.0, 1.0),
         noise=0.0,
-        select=view.columns,
+        select=None if every or view.columns is None else sorted(view.columns),
         input_names=view.input_names,
         output_names=view.output_names,
         dtype=parameter.dtype,
         device=parameter.device,
         generator=torch.Generator(device=parameter.device).manual_seed(0),  # every number is overwritten below
     )
-    for layer, source in zip(head.kan_layers, view.layers, strict=True):
-        _fill(layer, source, shape, exact=exact)
-    return head.eval()
+    formulas: dict[tuple[int, int, int], EdgeFormula] = {}
+    for depth, (layer, source) in enumerate(zip(head.kan_layers, view.layers, strict=True)):
+        columns = order if depth == 0 else np.arange(source.src)
+        _fill(layer, source, shape, exact=exact, columns=columns)
+        new = np.argsort(columns)
+        formulas |= {(depth, dst, int(new[src])): formula for (dst, src), formula in _formulas(source).items()}
+    return with_formulas(head, formulas).eval() if formulas else head.eval()
 
 
-def _fill(layer: KANLayer, source: LayerView, shape: _Shape, *, exact: bool) -> None:
-    knots = torch.as_tensor(_new_knots(source, shape, exact=exact), device=layer.weight.device)
+def _formulas(source: LayerView) -> dict[tuple[int, int], EdgeFormula]:
+    """Edges (dst, src) of a layer that are formulas a head has."""
+    found = {}
+    for (dst, src, name), numbers in zip(source.formulas, source.formula_numbers, strict=False):
+        family = FAMILIES.get(NAMES.get(name, name))
+        if family is not None and np.isfinite(numbers).all():
+            found[dst, src] = EdgeFormula(family=family, **dict(zip("abcd", numbers, strict=True)))
+    return found
+
+
+def _fill(layer: KANLayer, source: LayerView, shape: _Shape, *, exact: bool, columns: IntArray) -> None:
+    back = np.argsort(columns)
+    knots = torch.as_tensor(_new_knots(source, shape, exact=exact)[columns], device=layer.weight.device)
     points, operator = fit_operator(knots, shape.order)
-    edges = source.edges(points)
+    edges = source.edges(points[:, back])[..., columns]
     base = source.base_coefficients()
     if shape.base != "zero" and base is not None:
-        edges = edges - source.base_edges(points)
-        layer.weight[:, -1] = base.sum(1).to(layer.weight)
+        edges = edges - source.base_edges(points[:, back])[..., columns]
+        layer.weight[:, -1] = base.sum(1)[:, columns].to(layer.weight)
     else:
         layer.weight[:, -1] = 0.0
     layer.weight[:, :-1] = torch.einsum("ikq,qoi->oki", operator, edges.double()).to(layer.weight)
     layer.bias.copy_(torch.as_tensor(source.bias))
-    layer.set_mask(torch.as_tensor(source.alive, dtype=layer.mask.dtype, device=layer.mask.device))
+    layer.set_mask(torch.as_tensor(source.alive[:, columns], dtype=layer.mask.dtype, device=layer.mask.device))
     layer.knots.copy_(knots)  # the cells; set_domain below keeps them and derives the rest
     layer.set_domain(layer.knots[:, 0].clone(), layer.knots[:, -1].clone())
 

@@ -55,7 +55,9 @@ def _node_slopes(
             if node.requires_grad:
                 slopes = torch.autograd.grad(node.sum(), floats, retain_graph=True, materialize_grads=True)
                 parts = [g * d for g, d in zip(slopes, away, strict=True)]
-                result[layer][index] = few.columns.effects(parts).abs().mean(0).flip(0).double().cpu().numpy()
+                effects = few.columns.effects(parts).abs().mean(0).flip(0).double().cpu().numpy()
+                # one that is no number, as of pykan's grids of no width, is none
+                result[layer][index] = effects if np.isfinite(effects).all() else 0.0
             if not result[layer][index].any() and bool((node != node[0]).any()):
                 flat.append((layer, index))
     return tuple(result), flat

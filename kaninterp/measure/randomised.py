@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from kaninterp.adapters.pykan import no_notes, structural
 from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.core.rank import spearman
 from kaninterp.core.trust import TrustReading
@@ -109,9 +110,11 @@ def _map(model: nn.Module, held: Rows) -> Array:
 
 def _shuffled(model: nn.Module, rng: np.random.Generator) -> nn.Module:
     """A copy whose parameters hold the same values in another order, tensor by tensor."""
-    new = copy.deepcopy(model)
+    with no_notes(model):
+        new = copy.deepcopy(model)
+    kept = structural(new)
     with torch.no_grad():
-        for parameter in new.parameters():
+        for parameter in (each for each in new.parameters() if id(each) not in kept):
             order = torch.from_numpy(rng.permutation(parameter.numel())).to(parameter.device)
             parameter.copy_(parameter.flatten()[order].view_as(parameter))
     return new

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -13,6 +14,7 @@ from kaninterp.adapters import ModelView, as_view, check_view
 from kaninterp.core import ModelCard, NodeTable, Trace
 from kaninterp.core.digest import Digest
 from kaninterp.core.errors import DataError, ModelError
+from kaninterp.core.families import FAMILIES
 from kaninterp.core.names import check_names
 from kaninterp.core.tables import RawTable
 from kaninterp.data import LARGEST, Batch, Batches, as_batches, placement
@@ -202,6 +204,7 @@ def _opened(view: ModelView, few: Tensor) -> tuple[LayerSums, ...]:
 
 def _check_nodes(view: ModelView, values: Sequence[Tensor]) -> None:
     if not torch.isfinite(values[-1]).all():
+        _check_formulas(view, values)
         raise ModelError(
             f"the KAN at {view.path!r} gives NaN or infinite outputs on finite data; its weights or the backbone "
             "before it hold such values. Train again with a smaller learning rate or gradient clipping"
@@ -216,6 +219,22 @@ def _check_nodes(view: ModelView, values: Sequence[Tensor]) -> None:
                 "summed up. The weights, or the backbone before it, are far too large; train again with a smaller "
                 "learning rate or gradient clipping"
             )
+
+
+def _check_formulas(view: ModelView, values: Sequence[Tensor]) -> None:
+    """Name a formula that is not defined where the data are, as a logarithm of a negative number."""
+    for depth, (layer, nodes) in enumerate(zip(view.layers, values, strict=False)):
+        for (dst, src, name), (a, b, _, _) in zip(layer.formulas, layer.formula_numbers, strict=False):
+            x = nodes[:, src].double().cpu().numpy()
+            known = FAMILIES.get(name)
+            with np.errstate(all="ignore"):
+                wrong = x[np.isfinite(x) & ~np.isfinite(known.function(a * x + b))] if known else x[:0]
+            if len(wrong):
+                raise ModelError(
+                    f"the edge from node {src} to node {dst} of KAN layer {depth + 1} at {view.path!r} is the formula "
+                    f"{name}, which is not defined at {wrong[0]:.4g}, where the data are. Choose another formula, or "
+                    "head = kaninterp.from_kan(model): outside its domain a formula is constant there"
+                )
 
 
 def _blocks(view: ModelView, rows: Tensor) -> tuple[Tensor, ...]:

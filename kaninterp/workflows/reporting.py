@@ -264,7 +264,7 @@ def _price(asked: Asked, analysis: Analysis) -> tuple[PruneCost | None, tuple[tu
     kan = as_view(model, asked.path).module
     if not isinstance(kan, KANHead):
         try:
-            model = with_kan_head(model, path=asked.path)
+            model = with_kan_head(model, path=asked.path, batch=asked.batches.first)
         except ModelError as error:
             return None, (("price of the plan", f"not measured: {error}"),)
         plan = replace(plan, fingerprint="")  # it was made for the weights of the original
