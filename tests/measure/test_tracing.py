@@ -31,6 +31,22 @@ def test_edge_moments_are_those_of_the_edges_themselves():
     np.testing.assert_allclose(table.with_input, along, atol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_layer_gets_what_the_layer_below_gives(dtype):
+    """Deep heads, nodes with means far from 0, in both number types."""
+    head = ki.KANHead(3, 2, (4, 3), domain=(-2, 2), generator=torch.Generator().manual_seed(0)).to(dtype).eval()
+    x = rows(width=3).to(dtype)
+    with torch.no_grad():
+        for layer in head.kan_layers:
+            layer.bias += 0.5
+        values = [x]
+        for layer in head.kan_layers:
+            values.append(layer(values[-1]))
+    for table, nodes in zip(ki.trace(head, x).nodes, values, strict=True):
+        np.testing.assert_allclose(table.mean, nodes.double().numpy().mean(0), atol=1e-6)
+        np.testing.assert_allclose(table.std, nodes.double().numpy().std(0), atol=1e-6)
+
+
 def test_known_functions_have_their_theoretical_strength():
     x = torch.linspace(-1, 1, 20001, dtype=torch.float64)[:, None].expand(-1, 4)
     strength = ki.trace(paper_head(), x).layers[0].edges.strength[0]
