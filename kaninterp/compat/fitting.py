@@ -13,6 +13,7 @@ from kaninterp.core.errors import InputError
 from kaninterp.data import preserved_rng
 from kaninterp.nn import KANHead
 from kaninterp.nn.losses import RowLoss, resolve_loss
+from kaninterp.nn.penalty import coefficient_penalty
 from kaninterp.training import Sparsity, fit
 
 from .spelling import index, optimizer_named, parts_of, penalty_weights
@@ -85,7 +86,12 @@ def fit_kan(
     names = [getattr(metric, "__name__", f"metric_{number}") for number, metric in enumerate(metrics)]
     results: Results = {name: [] for name in ("train_loss", "test_loss", "reg", *names)}
     loss = row_loss(loss_fn)
-    terms = {name: weights[name] for name in ("edge", "entropy", "smooth")}
+    coefficients = weights["head"] > 0 and (weights["size"] > 0 or weights["step"] > 0)
+    if coefficients and optimizer == "lm":
+        raise InputError(
+            "lamb_coef, lamb_coefdiff with opt='LM': its steps are for squared errors and the penalty of edges; use "
+            "lamb_l1 and lamb_entropy, or opt='LBFGS'"
+        )
 
     def after(_: object) -> None:
         with evaluating(head):
@@ -96,7 +102,8 @@ def fit_kan(
         if "test_input" in parts:
             results["test_loss"].append(root_loss(head, parts["test_input"], parts["test_label"], loss))
         with torch.no_grad():
-            results["reg"].append(float(head.penalty(**terms)))
+            edges = head.penalty(edge=weights["edge"], entropy=weights["entropy"])
+            results["reg"].append(float(edges + _of_coefficients(head, weights)))
         with preserved_rng():
             for name, metric in zip(names, metrics, strict=True):
                 results[name].append(float(metric()))
@@ -115,7 +122,7 @@ def fit_kan(
             schedule="constant",
             clip=None,
             lbfgs_steps=LBFGS_ITERATIONS,
-            loss=None if loss_fn is None else loss,
+            loss=_with_coefficients(loss, head, weights) if coefficients else None if loss_fn is None else loss,
             sparsity=_sparsity(weights),
             domain_updates=min(1.0, grid_until / steps) if update_grid else 0.0,
             seed=seed,
@@ -175,11 +182,21 @@ def _unseen(head: KANHead) -> Iterator[None]:
         raise
 
 
+def _of_coefficients(head: KANHead, weights: dict[str, float]) -> Tensor:
+    terms = [coefficient_penalty(layer, size=weights["size"], step=weights["step"]) for layer in head.kan_layers]
+    return torch.stack(terms).sum()
+
+
+def _with_coefficients(loss: RowLoss, head: KANHead, weights: dict[str, float]) -> RowLoss:
+    """The loss of every row and, on each of them, the penalty of the coefficients: its mean is the sum of both."""
+    return lambda output, target: loss(output, target) + weights["head"] * _of_coefficients(head, weights)
+
+
 def _sparsity(weights: dict[str, float]) -> Sparsity | None:
     """The whole penalty from the first epoch that may have one to the last; no other push."""
     if not weights["head"]:
         return None
     return Sparsity(
-        head=weights["head"], edge=weights["edge"], entropy=weights["entropy"], smooth=weights["smooth"],
-        inputs=0.0, warmup=0.0, ramp=0.0, debias=0.0,
+        head=weights["head"], edge=weights["edge"], entropy=weights["entropy"], inputs=0.0, warmup=0.0, ramp=0.0,
+        debias=0.0,
     )  # fmt: skip

@@ -163,9 +163,9 @@ class KAN(Written):
             0 or less: no progress bar.
         lamb : float
             Weight of the penalty, from the second pass on: ``lamb_l1`` times the sum of the edges' standard deviations
-            on their domain, ``lamb_entropy`` times the entropy of their shares per layer, ``lamb_coefdiff`` times the
-            squared second differences of the coefficients. ``lamb_coef`` adds to ``lamb_l1``: a function is as large as
-            its coefficients.
+            on their domain, ``lamb_entropy`` times the entropy (in nats) of their shares per layer, ``lamb_coef`` and
+            ``lamb_coefdiff`` times the absolute coefficients and their differences
+            (`kaninterp.nn.penalty.coefficient_penalty`; these from the first pass on, not with "LM").
         update_grid, stop_grid_update_step
             Whether, and up to which step, domains follow their inputs, after every step that needs it; functions stay.
             ``grid_update_num`` is therefore taken and not needed.

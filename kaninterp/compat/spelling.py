@@ -145,7 +145,7 @@ def optimizer_named(opt: Any) -> str:
 def penalty_weights(
     lamb: float, lamb_l1: float, lamb_entropy: float, lamb_coef: float, lamb_coefdiff: float
 ) -> dict[str, float]:
-    """Weights of `KANHead.penalty` and, as ``head``, of the whole: the lambdas of pykan.
+    """Weights of `KANHead.penalty` and `coefficient_penalty` and, as ``head``, of the whole: the lambdas of pykan.
 
     Raises
     ------
@@ -160,8 +160,8 @@ def penalty_weights(
         if isinstance(value, bool) or not 0 <= float(value) < float("inf"):
             raise InputError(f"{name}={value!r}: a weight is a finite number of 0 or more")
     return {
-        "head": float(lamb), "edge": float(lamb_l1) + float(lamb_coef), "entropy": float(lamb_entropy),
-        "smooth": float(lamb_coefdiff),
+        "head": float(lamb), "edge": float(lamb_l1), "entropy": float(lamb_entropy), "size": float(lamb_coef),
+        "step": float(lamb_coefdiff),
     }  # fmt: skip
 
 

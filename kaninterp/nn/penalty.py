@@ -14,7 +14,14 @@ from torch import Tensor
 from kaninterp.nn.domain import greville
 from kaninterp.nn.layer import KANLayer
 
-__all__ = ["edge_roughness", "edge_strengths", "layer_penalty", "node_strengths", "strength_entropy"]
+__all__ = [
+    "coefficient_penalty",
+    "edge_roughness",
+    "edge_strengths",
+    "layer_penalty",
+    "node_strengths",
+    "strength_entropy",
+]
 
 
 def edge_strengths(layer: KANLayer) -> Tensor:
@@ -127,6 +134,39 @@ def edge_roughness(layer: KANLayer) -> Tensor:
         gaps = greville(layer.knots, layer.order).diff(dim=1)
         difference = difference * (gaps.mean(dim=1, keepdim=True) / gaps).t()
     return difference.diff(dim=1).square().sum(dim=1)
+
+
+def coefficient_penalty(layer: KANLayer, *, size: float = 1.0, step: float = 0.0) -> Tensor:
+    """Absolute spline coefficients and absolute differences of neighbours, summed, per output (a lasso, not grouped).
+
+    The terms that pykan weighs by ``lamb_coef`` and ``lamb_coefdiff``. They shrink coefficients, constant parts of
+    functions included, where `edge_strengths` shrinks whole functions.
+
+    Parameters
+    ----------
+    layer : KANLayer
+        Any layer.
+    size, step : float
+        Weights of the coefficients and of their differences.
+
+    Returns
+    -------
+    Tensor, shape ()
+        Masked edges and formulas do not count.
+
+    Examples
+    --------
+    >>> from kaninterp.nn.layer import KANLayer
+    >>> layer = KANLayer(1, 1, grid=2, order=1)
+    >>> _ = layer.coef.data.copy_(torch.tensor([0.0, 1.0, -1.0]).view(3, 1, 1))
+    >>> coefficient_penalty(layer, size=1.0, step=10.0).item()
+    32.0
+    """
+    spline = layer.masked_weight()[:, :-1]
+    total = size * spline.abs().sum()
+    if step:
+        total = total + step * spline.diff(dim=1).abs().sum()
+    return total / layer.out_features
 
 
 def layer_penalty(

@@ -131,6 +131,31 @@ def test_penalty_is_felt_and_reported(dataset):
     assert found[1] < 0.5 * found[0]
 
 
+def test_every_lambda_is_felt_and_reported(dataset):
+    plain = KAN([2, 3, 1], seed=0).fit(dataset, steps=3, lamb=0.01, lamb_l1=0, lamb_entropy=0, log=0)
+    assert plain["reg"][-1] == 0.0
+    for name in ("lamb_l1", "lamb_entropy", "lamb_coef", "lamb_coefdiff"):
+        one = {"lamb_l1": 0.0, "lamb_entropy": 0.0, name: 1.0}
+        free, pushed = (KAN([2, 3, 1], seed=0).fit(dataset, steps=3, lamb=lamb, log=0, **one) for lamb in (0.0, 0.1))
+        assert pushed["reg"][-1] < free["reg"][-1], name
+    with pytest.raises(InputError, match="LM"):
+        KAN([2, 1]).fit(dataset, opt="LM", lamb=0.1, lamb_coef=1.0)
+
+
+def test_coefficients_are_weighed_as_in_pykan(dataset):
+    """Sums over inputs and coefficients of means over outputs."""
+    model = KAN([2, 3], grid=4, seed=0)
+    coef = model.head.layers[0].coef.detach()  # (K, out, in)
+    x, y = dataset["train_input"], dataset["train_input"][:, [0, 0, 0]]
+    data = {"train_input": x, "train_label": y}
+    losses = model.fit(
+        data, opt="Adam", lr=0.0, steps=1, lamb=1e-9, lamb_l1=0, lamb_entropy=0, lamb_coef=1.0, lamb_coefdiff=10.0,
+        update_grid=False, log=0,
+    )  # fmt: skip
+    expected = coef.abs().mean(1).sum() + 10 * coef.diff(dim=0).abs().mean(1).sum()
+    assert losses["reg"][-1] == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_refining_and_taking_over_keep_the_function(model, dataset):
     x = dataset["train_input"]
     torch.testing.assert_close(model.refine(6)(x), model(x), rtol=1e-4, atol=1e-4)
