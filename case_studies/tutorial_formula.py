@@ -1,8 +1,8 @@
 """From data to a formula and back to its proof: pykan's getting-started example, with names, units and noise.
 
-A pump's power, made up: the exponential of a wave and a parabola. The columns come in their own units, one says nothing,
-the target has two per cent of noise. Trained by Levenberg-Marquardt with a penalty, pruned, written as a formula. Writes
-``reports/tutorial_formula.html``.
+A pump's power, made up: the exponential of a wave and a parabola. The columns come in their own units, one says
+nothing, the target has two per cent of noise. Trained by Levenberg-Marquardt with a penalty, pruned, written as a
+formula. Writes ``reports/tutorial_formula.html``.
 """
 
 from __future__ import annotations

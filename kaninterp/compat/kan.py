@@ -146,6 +146,7 @@ class KAN(Written):
         beta: float = 3.0,
         save_fig_freq: int = 1,
         img_folder: str | os.PathLike[str] = "./video",
+        progress: bool = True,
         **ignored: Any,
     ) -> Results:
         """Train in place.
@@ -180,6 +181,8 @@ class KAN(Written):
             Without arguments; called after every step in eval mode.
         save_fig, save_fig_freq, img_folder, in_vars, out_vars, beta
             Whether to write the plot after every so many steps, where, and how it looks.
+        progress : bool
+            Show a progress bar.
         **ignored
             Other arguments of pykan that need no counterpart.
 
@@ -220,7 +223,7 @@ class KAN(Written):
                 metrics=tuple(metrics or ()),
                 after_step=after,
                 seed=self.seed,
-                progress=log > 0,
+                progress=progress and log > 0,
             )
         except StateError:  # some steps were made
             raise

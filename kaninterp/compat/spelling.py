@@ -174,7 +174,7 @@ def active_nodes(ids: Any, widths: Sequence[int]) -> list[tuple[int, int]]:
     Raises
     ------
     InputError
-        Another number of lists, a node that is not there, a layer without nodes.
+        Another number of lists, a node that is not there, a layer without nodes, inputs or outputs left out.
 
     Examples
     --------
@@ -187,6 +187,11 @@ def active_nodes(ids: Any, widths: Sequence[int]) -> list[tuple[int, int]]:
     lists = [[index("active_neurons_id", each) for each in layer] for layer in ids]
     if len(lists) == hidden + 2:
         chosen = lists[1:-1]
+        if sorted(lists[0]) != list(range(widths[0])) or sorted(lists[-1]) != list(range(widths[-1])):
+            raise InputError(
+                f"active_neurons_id keeps inputs {lists[0]} and outputs {lists[-1]} of {list(widths)}; list all of "
+                "them, and take inputs away with prune_input(active_inputs=...)"
+            )
     elif len(lists) == hidden:
         chosen = lists
     else:

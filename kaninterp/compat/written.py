@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kaninterp.core.edge_formula import EdgeFormula
+from kaninterp.core.errors import InputError
 from kaninterp.nn.formulas import formulas_of, without_formulas
 
 from . import symbolic
@@ -54,7 +55,7 @@ class Written(Pruned):
             No such edge, a pruned edge, an unknown function, or one that is not defined on the edge's range.
         """
         del a_range, b_range, verbose, random, log_history
-        depth, src, dst = self._edge(l, i, j)
+        depth, src, dst = self._live_edge(l, i, j)
         head, r2 = symbolic.fixed(self.traced(), self.head, (depth, dst, src), fun_name, fitted=fit_params_bool)
         self._become(head)
         return r2
@@ -91,7 +92,7 @@ class Written(Pruned):
         """
         del a_range, b_range, verbose
         _only_known(ignored, ("r2_loss_fun", "c_loss_fun", "weight_simple"), "suggest_symbolic")
-        depth, src, dst = self._edge(l, i, j)
+        depth, src, dst = self._live_edge(l, i, j)
         best = symbolic.suggestion(self.traced(), (depth, dst, src), lib, topk)[0]
         return best.name, best.formula, best.r2, best.formula.family.complexity
 
@@ -157,6 +158,12 @@ class Written(Pruned):
             One per input that is read.
         """
         return symbolic.expressions(self.head, var, normalizer, output_normalizer)
+
+    def _live_edge(self, layer: Any, src: Any, dst: Any) -> tuple[int, int, int]:
+        depth, i, j = self._edge(layer, src, dst)
+        if not bool(self.head.kan_layers[depth].mask[j, i]):
+            raise InputError(f"the edge (l={depth}, i={i}, j={j}) was removed and stays so; choose one that is left")
+        return depth, i, j
 
 
 def _only_known(given: dict[str, Any], known: Sequence[str], call: str) -> None:

@@ -162,6 +162,19 @@ def test_pruning_leaves_the_source_as_it_is(bumpy):
     assert not all(bool(layer.mask.all()) for layer in again.head.layers)
 
 
+def test_in_place_keeps_the_tensors_that_an_optimiser_holds(bumpy):
+    model = bumpy[0].copy()
+    held = list(model.parameters())
+    model.remove_edge(0, 0, 1)
+    model.prune_edge(0.05)
+    assert all(a is b for a, b in zip(model.parameters(), held, strict=True))
+    dst, src = divmod(int(model.edge_scores[0].argmax()), 4)
+    model.fix_symbolic(0, src, dst, "sin")
+    assert len(list(model.parameters())) == len(held) + 1
+    model.unfix_symbolic(0, src, dst)
+    assert len(list(model.parameters())) == len(held)
+
+
 def test_formulas_are_of_live_edges_and_nothing_is_left_out():
     """6: no live edge becomes 0, splines are named, small edges are seen, pruned edges stay pruned."""
 
@@ -181,7 +194,7 @@ def test_formulas_are_of_live_edges_and_nothing_is_left_out():
     model.remove_edge(0, 1, 0)
     model.unfix_symbolic_all()
     assert model.head.layers[0].mask.tolist() == [[1.0, 0.0]]
-    with pytest.raises(InputError, match="masked"):
+    with pytest.raises(InputError, match="removed"):
         model.fix_symbolic(0, 1, 0, "x")
 
 
