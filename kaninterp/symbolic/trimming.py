@@ -23,6 +23,10 @@ DIGITS = range(1, 8)
 """Significant digits that are tried for a number."""
 NEAR = 0.01
 """Share of a number that rounding may change: 100 for 108 is another number, whatever a few rows say."""
+NEAR_PI = 1e-5
+"""Share of a number up to which a fraction of pi is tried in its place: chance alone is seldom so near."""
+_PI = {sign * k * np.pi / m: (sign * k, m) for m in (6, 4, 3, 2, 1) for k in range(1, 13) for sign in (1, -1)}
+"""Fractions of pi that occur in formulas, by value."""
 MOST_OPERATIONS = 80
 """Operations up to which sympy is asked for a shorter form; beyond, it takes seconds."""
 
@@ -227,15 +231,18 @@ def _rounded(expression: Any, error: _Error) -> Any:
 
 
 def _candidates(number: float) -> list[float]:
-    """Shorter numbers in its place, the shortest first: 0, and whole or rounded ones that are near it."""
+    """Shorter numbers in its place, the shortest first: 0, a fraction of pi, whole or rounded ones that are near it."""
     rounded = [float(round(number)), *(float(f"{number:.{digits}g}") for digits in DIGITS)]
-    return [0.0, *(each for each in dict.fromkeys(rounded) if abs(each - number) <= NEAR * abs(number))]
+    near = [each for each in dict.fromkeys(rounded) if abs(each - number) <= NEAR * abs(number)]
+    return [0.0, *(each for each in _PI if abs(each - number) <= NEAR_PI * abs(number)), *near]
 
 
 def _number(value: float) -> Any:
     """Whole numbers as such, so that sympy may drop a factor of 1; others without digits that say nothing."""
     import sympy
 
+    if value in _PI:
+        return sympy.Rational(*_PI[value]) * sympy.pi
     return sympy.Integer(int(value)) if value == int(value) and abs(value) < 1e6 else sympy.Float(repr(value), 15)
 
 

@@ -32,7 +32,7 @@ def test_the_getting_started_formula():
     spoilt = 1.0003 * sympy.exp(1.0002 * sympy.sin(3.14161 * A) + 0.9997 * B**2 + 0.0002 * A) - 0.0004
     x, y = rows(0.05)
     found = cut(of(spoilt), x, y)
-    assert found.formula.text() == "exp(b**2 + sin(3.142*a))"
+    assert found.formula.text() == "exp(b**2 + sin(pi*a))"
     assert found.dropped == ("0.0002*a",)
     assert found.loss <= found.loss_before * (1 + ROUNDING) * (1 + np.log(400) / 400) ** 2
 
