@@ -16,6 +16,7 @@ from kaninterp.core.plan import PrunePlan
 from kaninterp.core.shadows import Shadows
 from kaninterp.core.substitutes import Swap
 from kaninterp.core.trace import Trace
+from kaninterp.core.written import Written
 
 from .drift import ShapeDrifts
 from .trust import Trust
@@ -162,6 +163,8 @@ class Analysis:
         Inputs and edges against copies that know nothing about the target.
     trust : Trust or None
         What the explanation itself is worth.
+    formula : Written or None
+        The KAN as a formula, or why there is none; None where nobody asked for one.
     scores, ranges, straightness : tuple, one entry per layer
         Conclusions per edge and per node.
     verdicts : tuple of Verdict
@@ -191,6 +194,7 @@ class Analysis:
     findings: tuple[Finding, ...]
     shadows: Shadows | None = None
     trust: Trust | None = None
+    formula: Written | None = None
 
     def __repr__(self) -> str:
         survive = {kind: sum(v.survives == kind for v in self.verdicts) for kind in ("keep", "tentative", "drop")}

@@ -12,6 +12,7 @@ from .cells import Name, Table, Whisker
 from .drift_nouns import PeriodMap
 from .edge_nouns import EdgeCards
 from .figure_nouns import NetworkFigure
+from .formula_nouns import FormulaLines
 from .passport_nouns import PassportCards
 
 __all__ = [
@@ -259,7 +260,7 @@ class Definitions:
 
 Block: TypeAlias = (
     "AnswerBox | Questions | Findings | Paragraph | Table | SurvivalChart | LossCurve | InputCards | Listing | Verbatim"
-    " | Definitions | NetworkFigure | EdgeCards | PassportCards | PeriodMap"
+    " | Definitions | NetworkFigure | EdgeCards | PassportCards | PeriodMap | FormulaLines"
 )
 
 

@@ -13,6 +13,7 @@ from .material import Material
 from .sections.answer import answer_section
 from .sections.drift import drift_section
 from .sections.findings import findings_section
+from .sections.formula import formula_section
 from .sections.glossary import glossary_section
 from .sections.inputs import inputs_section
 from .sections.model import model_section
@@ -28,6 +29,7 @@ SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
     findings_section,
     network_section,
     inputs_section,
+    formula_section,
     ranges_section,
     drift_section,
     trust_section,

@@ -24,6 +24,7 @@ from .cells import Badge, Bars, Cell, Histogram, Name, Table, Whisker, Zones
 from .drift_nouns import PeriodMap
 from .edge_nouns import EdgeCards
 from .figure_nouns import NetworkFigure
+from .formula_nouns import FormulaLines
 from .passport_nouns import PassportCards
 from .wording import count, number, percent, shorten, sign
 
@@ -205,6 +206,11 @@ def _definitions(block: Definitions) -> str:
     return "\n".join(_wrap(f"{word}: {what} Not: {isnot}", "  ", "") for word, what, isnot in block.items)
 
 
+def _formulas(block: FormulaLines) -> str:
+    lines = [_wrap(" ".join(filter(None, (item.text, item.remark))), "      ", "  ") for item in block.items]
+    return "\n".join([block.caption, *lines, _wrap(block.note, "  ")])
+
+
 def _network(block: NetworkFigure) -> str:
     names = {(node.layer, node.index): node.name for node in block.nodes}
     edges = block.edges
@@ -237,4 +243,5 @@ _WRITERS: dict[type[Any], Callable[[Any], str]] = {
     EdgeCards: _edges,
     PassportCards: _passports,
     PeriodMap: _periods,
+    FormulaLines: _formulas,
 }

@@ -13,10 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from kaninterp.adapters import LayerView, as_view
+from kaninterp.core import Estimate
 from kaninterp.core.errors import DataError, InputError, ModelError, ShapeError
 from kaninterp.core.families import Family
 from kaninterp.core.frozen import Array
-from kaninterp.data import Batch, Standardizer, time_split
+from kaninterp.data import Batch, Standardizer, check_seed, time_split
+from kaninterp.measure.bootstrap import BlockBootstrap, block_length
 from kaninterp.measure.host import untouched
 from kaninterp.measure.losses import Loss, row_losses
 from kaninterp.measure.rows import Rows, held_rows
@@ -26,7 +28,7 @@ from kaninterp.nn import KANHead
 from kaninterp.nn.formulas import formulas_of
 from kaninterp.symbolic.compose import Edge, LayerFormula, NumericEdge, composed, in_units
 from kaninterp.symbolic.formula import Formula
-from kaninterp.symbolic.snapping import TOLERANCE, SnappedEdge, snap
+from kaninterp.symbolic.snapping import RESOLUTION, TOLERANCE, SnappedEdge, snap
 from kaninterp.symbolic.trimming import trimmed
 
 __all__ = ["FormulaReport", "formula", "head_formula"]
@@ -60,6 +62,11 @@ class FormulaReport:
     model_loss, head_loss, formula_loss : float
         On rows used for nothing else: of the model, of its head with formulas, and of the printed formula; the latter
         is inf if it is not defined on some of them.
+    rise : Estimate or None
+        The formula's loss minus the model's on these rows, row by row, with its interval; None where it is not defined
+        on some of them.
+    allowed : float
+        Rise up to which the formula may stand for the model: the tolerance, and what float32 does not resolve.
     rows, undefined : int
         How many these are, and on how many of them the formula is not defined.
     """
@@ -72,6 +79,8 @@ class FormulaReport:
     model_loss: float
     head_loss: float
     formula_loss: float
+    rise: Estimate | None
+    allowed: float
     rows: int
     undefined: int
 
@@ -112,6 +121,7 @@ def formula(
     outputs: Standardizer | None = None,
     feature_names: Sequence[str] | None = None,
     path: str | None = None,
+    seed: int = 0,
     progress: bool = True,
 ) -> FormulaReport:
     """Write the KAN of a model as a formula.
@@ -137,6 +147,8 @@ def formula(
         Share by which an exchange may raise the loss.
     inputs, outputs : Standardizer, optional
         What the data went through before the model; the formula is then in the units before that.
+    seed : int
+        Of the bootstrap draws of the interval.
     progress : bool
         Show a bar when it takes longer than a second.
 
@@ -166,6 +178,7 @@ def formula(
     >>> formula(head, (x, 3 * x**2), progress=False).formula.text()
     '3*t**2'
     """
+    check_seed(seed)
     view = as_view(model, path)
     head = view.module
     if not isinstance(head, KANHead):
@@ -191,15 +204,19 @@ def formula(
     last = _Losses(loss, report, head, units)
     answers = shorter.formula(units.given(report[0]))
     undefined = int((~np.isfinite(answers)).any(1).sum())
+    model_rows = last.of_head(head)
+    rise = None if undefined else _rise(last.of_formula(answers) - model_rows, rows, seed)
     return FormulaReport(
         formula=shorter.formula,
         head=found.head,
         edges=found.edges,
         dropped=shorter.dropped,
         loss_name=last.name,
-        model_loss=last.of_head(head),
-        head_loss=last.of_head(found.head),
+        model_loss=float(model_rows.mean()),
+        head_loss=float(last.of_head(found.head).mean()),
         formula_loss=float("inf") if undefined else float(last.of_formula(answers).mean()),
+        rise=rise,
+        allowed=tolerance * float(model_rows.mean()) + RESOLUTION * float(last.of_constant().mean()),
         rows=len(report[0]),
         undefined=undefined,
     )
@@ -250,8 +267,13 @@ class _Losses:
             output: Tensor = head(self._x)
             return output
 
-    def of_head(self, head: KANHead) -> float:
-        return float(self._rows(self._output(head)).mean())
+    def of_head(self, head: KANHead) -> Array:
+        """Of every row."""
+        return self._rows(self._output(head))
+
+    def of_constant(self) -> Array:
+        """Of every row, for the mean output."""
+        return self._rows(self._like.mean(0, keepdim=True).expand_as(self._like))
 
     def of_formula(self, outputs: Array) -> Array:
         """Of every row, for outputs (n, outputs) in the user's units."""
@@ -301,6 +323,13 @@ def _curve(layer: LayerView, dst: int, src: int) -> NumericEdge:
         return found.reshape(np.shape(x))
 
     return NumericEdge(values, layer.knots.shape[1] + layer.order)
+
+
+def _rise(difference: Array, rows: Rows, seed: int) -> Estimate:
+    """Mean of a difference of losses on the last rows, with its interval."""
+    n = len(difference)
+    block = block_length(n, rows.columns.lags, rows.spacing)
+    return BlockBootstrap(n, block, np.random.default_rng(seed)).estimate(difference)
 
 
 def _parts(rows: Rows, seen: SeenHead) -> list[tuple[Tensor, Tensor]]:

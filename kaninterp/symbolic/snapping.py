@@ -2,8 +2,9 @@
 
 An edge snapped alone changes what every later edge sees; formulas that were each nearly right are wrong together. So
 edges are exchanged in groups, the numbers of all edges are trained on, and the exchange stands only if the loss on
-later rows stays within what it was. A group that fails is halved; an edge that fails alone is tried with its next
-best families, and stays a spline if none of them holds.
+later rows stays within what it was. Training on can itself be what later rows refuse, where rows are few for the
+numbers of the splines: the formulas as they were fitted to the curves are judged beside it. A group that fails is
+halved; an edge that fails alone is tried with its next best families, and stays a spline if none of them holds.
 """
 
 from __future__ import annotations
@@ -243,10 +244,12 @@ class _Work:
 
     def _try(self, fits: dict[Edge, EdgeFit]) -> bool:
         formulas = {edge: fit.formula for edge, fit in fits.items()}
-        new = refitted(with_formulas(self._head, formulas), self._learn, self._loss)
-        if not (_defined(new, self._learn[0]) and self._judge.holds(new)):
+        as_fitted = with_formulas(self._head, formulas)
+        tried = (refitted(copy.deepcopy(as_fitted), self._learn, self._loss), as_fitted)
+        held = [new for new in tried if _defined(new, self._learn[0]) and self._judge.holds(new)]
+        if not held:
             return False
-        self._head = new
+        self._head = min(held, key=lambda new: float(self._judge.rows(new).mean()))
         self._done |= set(fits)
         self._look()
         return True

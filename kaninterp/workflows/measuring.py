@@ -28,12 +28,13 @@ from kaninterp.measure.ablation import ablated
 from kaninterp.measure.host import Columns
 from kaninterp.pruning.swapping import swaps
 from kaninterp.workflows.other_models import other_models
+from kaninterp.workflows.writing import written
 
 __all__ = ["STEPS", "Asked", "concluded", "step"]
 
 STEPS = (
     "reference", "trace", "inputs", "pairs", "lags", "nodes", "edges", "noise floor", "trust", "other models",
-    "conclusions", "swaps", "price of the plan",
+    "conclusions", "swaps", "formula", "price of the plan",
 )  # fmt: skip
 
 
@@ -46,7 +47,7 @@ class Asked:
     model : nn.Module
     batches : Batches
         The data.
-    target_names, loss, path, seed, trust
+    target_names, loss, path, seed, trust, formula
         As for `kaninterp.report`.
     reference : Batches or None
         The data from before, where they were given with a target.
@@ -59,6 +60,7 @@ class Asked:
     path: str | None
     seed: int
     trust: bool
+    formula: bool | None = None
     reference: Batches | None = None
 
     def trace(self) -> Trace:
@@ -119,7 +121,11 @@ def concluded(asked: Asked, current: Trace, drift: DriftEvidence | None, bar: An
         shadows=floor, interactions=together, leaks=leaked, drift=drift, trust=readings,
     )  # fmt: skip
     step(bar, "swaps")
-    return _swapped(asked, analysis)
+    analysis = _swapped(asked, analysis)
+    step(bar, "formula")
+    names = current.output_names
+    formula = written(model, batches, asked=asked.formula, loss=asked.loss, output_names=names, path=path, seed=seed)
+    return replace(analysis, formula=formula)
 
 
 def _together(asked: Asked, ablation: InputAblation, outputs: tuple[str, ...]) -> Interactions | None:

@@ -55,6 +55,7 @@ def report(
     path: str | None = None,
     batch_size: int = 1024,
     trust: bool = True,
+    formula: bool | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> Report:
@@ -89,6 +90,11 @@ def report(
         Measure whether the explanation holds, with other models of the same data beside it
         (`kaninterp.measure.trust_readings`, `kaninterp.workflows.other_models`). False: the section says that nobody
         looked.
+    formula : bool or None
+        Write the KAN as a formula, its loss on held-out rows beside the model's (`kaninterp.symbolic.formula`). None:
+        where a target is given and the KAN has at most `kaninterp.workflows.writing.MOST_EDGES` live edges; of a
+        larger one the section says that it was left out. True: of a larger one, too, which can take minutes. False:
+        no section.
     seed : int
         Of shuffles and bootstrap draws; the global generators are not touched. The same model, data and options
         give the same bytes.
@@ -125,7 +131,10 @@ def report(
     if isinstance(reference, RangeCard):
         card_of(model, view).check_reference(reference.card)
         reference.check_columns(Columns.of(batches.first, batches.names_per_input).names)
-    asked = Asked(model=model, batches=batches, target_names=target_names, loss=loss, path=path, seed=seed, trust=trust)
+    asked = Asked(
+        model=model, batches=batches, target_names=target_names, loss=loss, path=path, seed=seed, trust=trust,
+        formula=formula,
+    )  # fmt: skip
     with tqdm(total=len(STEPS), desc="report", unit="step", leave=False, delay=1.0, disable=not progress) as bar:
         if reference is None:
             current, drift = asked.trace(), None
@@ -316,6 +325,8 @@ def _call(asked: Asked, target: Any, *, named: bool, compared: bool) -> str:
         parts.append(f"path={asked.path!r}")
     if not asked.trust:
         parts.append("trust=False")
+    if asked.formula is not None:
+        parts.append(f"formula={asked.formula}")
     return f"kaninterp.report({', '.join(parts)}, seed={asked.seed})"
 
 
