@@ -45,7 +45,7 @@ from .scores import SCORES, Score, edge_scores, layer_scores, score_named
 from .sizes import compact_widths, multiply_adds, parameters
 from .straightness import STRAIGHT_R2, layer_straightness
 from .survival import Need, holm, measure_need
-from .symbolic import GOOD_R2, EdgeFit, fit_edges, suggest
+from .symbolic import GOOD_R2, EdgeFit, fit_edges, suggest, suggest_all
 from .trust import TRUST_CHECKS, Trust, TrustCheck, judge
 from .understated import Understated, understated
 from .verdicts import input_verdicts
@@ -140,6 +140,7 @@ __all__ = [
     "score_named",
     "score_table",
     "suggest",
+    "suggest_all",
     "to_graph",
     "to_json",
     "to_mask",

@@ -131,7 +131,7 @@ def compiled(
     import sympy
 
     symbols = [*(symbol_of(i) for i in range(inputs)), *numbers]
-    function = sympy.lambdify(symbols, expression, modules=[{"besselj": _bessel, **numeric}, "numpy"])
+    function = sympy.lambdify(symbols, expression, modules=[{"besselj": bessel, **numeric}, "numpy"])
 
     def values(x: Array, *given: float) -> Array:
         with np.errstate(all="ignore"):
@@ -143,7 +143,7 @@ def compiled(
     return values
 
 
-def _bessel(order: Any, u: Array) -> Array:
+def bessel(order: Any, u: Array) -> Array:
     if order:
         raise InputError(f"besselj({order}, ...) cannot be computed here; only order 0 can")
     return FAMILIES["J0"].function(np.asarray(u, dtype=np.float64))

@@ -31,7 +31,7 @@ from kaninterp.symbolic.formula import Formula
 from kaninterp.symbolic.snapping import RESOLUTION, TOLERANCE, SnappedEdge, snap
 from kaninterp.symbolic.trimming import trimmed
 
-__all__ = ["FormulaReport", "formula", "head_formula"]
+__all__ = ["PARTS", "ROWS", "FormulaReport", "formula", "head_formula"]
 
 ROWS = 5000
 """Rows used at most, evenly spaced in the order of the data: formulas of a few numbers know them well from so many."""
@@ -117,6 +117,7 @@ def formula(
     loss: Loss = None,
     families: Iterable[str | Family] | None = None,
     tolerance: float = TOLERANCE,
+    trials: int | None = None,
     inputs: Standardizer | None = None,
     outputs: Standardizer | None = None,
     feature_names: Sequence[str] | None = None,
@@ -145,6 +146,8 @@ def formula(
         Functions to try, all of `FAMILIES` if not given.
     tolerance : float
         Share by which an exchange may raise the loss.
+    trials : int, optional
+        Exchanges that are tried at most, see `kaninterp.symbolic.snapping.snap`.
     inputs, outputs : Standardizer, optional
         What the data went through before the model; the formula is then in the units before that.
     seed : int
@@ -196,7 +199,9 @@ def formula(
     head = copy.deepcopy(head).eval()
     units = _Units.of(head, view.path, inputs, outputs)
     learn, judge, report = _parts(rows, seen)
-    found = snap(head, learn, judge, loss=loss, families=families, tolerance=tolerance, progress=progress)
+    found = snap(
+        head, learn, judge, loss=loss, families=families, tolerance=tolerance, trials=trials, progress=progress
+    )
     whole = head_formula(found.head, _names(view.path, head, rows), units)
     known = torch.cat([learn[0], judge[0]]), torch.cat([learn[1], judge[1]])
     judged = _Losses(loss, known, head, units)

@@ -20,7 +20,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from kaninterp.adapters import as_view
-from kaninterp.analysis import EdgeFit, suggest
+from kaninterp.analysis import EdgeFit, suggest_all
+from kaninterp.core.counts import check_whole
 from kaninterp.core.errors import DataError, InputError
 from kaninterp.core.families import Family, families_of
 from kaninterp.core.frozen import Array
@@ -100,6 +101,7 @@ def snap(
     loss: Loss = None,
     families: Iterable[str | Family] | None = None,
     tolerance: float = TOLERANCE,
+    trials: int | None = None,
     progress: bool = True,
 ) -> Snapped:
     """Exchange as many edges for formulas as held-out rows allow.
@@ -116,6 +118,9 @@ def snap(
         What to try; all of `FAMILIES`.
     tolerance : float
         Share by which the loss on the judging rows may rise above that of the given head.
+    trials : int, optional
+        Exchanges that are tried at most, each of which trains the head anew; what is left then stays a spline, and its
+        reason says so. As many as it takes if not given.
     progress : bool
         Show a bar when it takes longer than a second.
 
@@ -126,13 +131,15 @@ def snap(
     Raises
     ------
     InputError
-        An unknown family, a tolerance below 0.
+        An unknown family, a tolerance below 0, less than one trial.
     """
     if not (np.isfinite(tolerance) and tolerance >= 0):
         raise InputError(f"tolerance={tolerance}: a share from 0 on, such as 0.02 for two per cent of the loss")
+    if trials is not None:
+        check_whole("trials", trials)
     head = copy.deepcopy(head).eval()
     judged = _Judge(head, judge, loss, tolerance)
-    work = _Work(head, learn, judged, families_of(families), loss)
+    work = _Work(head, learn, judged, families_of(families), loss, trials)
     total = work.left
     with tqdm(total=total, desc="formulas", delay=PROGRESS_DELAY, leave=False, disable=not progress) as bar:
         for left in work.steps():
@@ -180,8 +187,12 @@ class _Judge:
 class _Work:
     """The head as far as it has been snapped, and the edges that are left."""
 
-    def __init__(self, head: KANHead, learn: Rows, judge: _Judge, families: Sequence[Family], loss: Loss) -> None:
+    def __init__(  # noqa: PLR0917 (internal)
+        self, head: KANHead, learn: Rows, judge: _Judge, families: Sequence[Family], loss: Loss, trials: int | None
+    ) -> None:
         self._head, self._learn, self._judge, self._families, self._loss = head, learn, judge, families, loss
+        self._trials = trials
+        self._spent = 0
         self._done: set[Edge] = set(formulas_of(head))
         self._fits: dict[Edge, tuple[EdgeFit, ...]] = {}
         self._failed: dict[Edge, str] = {}
@@ -236,13 +247,22 @@ class _Work:
                 return
         best = self._fits[edge][0]
         self._failed[edge] = (
-            f"no function comes near it (the best, {best.name}, has R2 {best.r2:.3f})"
+            f"not tried to the end: the {self._trials} trials are spent (the best, {best.name}, has R2 {best.r2:.3f})"
+            if self._over and best.r2 >= WORTH_TRYING
+            else f"no function comes near it (the best, {best.name}, has R2 {best.r2:.3f})"
             if best.r2 < WORTH_TRYING
             else f"with {best.name} in its place (R2 {best.r2:.3f}) the held-out loss rises by more than is allowed"
         )
         yield self.left
 
+    @property
+    def _over(self) -> bool:
+        return self._trials is not None and self._spent >= self._trials
+
     def _try(self, fits: dict[Edge, EdgeFit]) -> bool:
+        if self._over:
+            return False
+        self._spent += 1
         formulas = {edge: fit.formula for edge, fit in fits.items()}
         as_fitted = with_formulas(self._head, formulas)
         tried = (refitted(copy.deepcopy(as_fitted), self._learn, self._loss), as_fitted)
@@ -258,10 +278,9 @@ class _Work:
         """Fit what is still a spline, as it is now."""
         found = trace(self._head, self._learn[0], progress=False)
         for depth, layer in enumerate(found.layers):
-            for dst, src in np.argwhere(layer.edges.alive).tolist():
-                edge = (depth, dst, src)
-                if edge not in self._done:
-                    self._fits[edge] = suggest(found, depth, dst, src, self._families, top=FAMILIES_TRIED)
+            edges = [(d, s) for d, s in np.argwhere(layer.edges.alive).tolist() if (depth, d, s) not in self._done]
+            fits = suggest_all(layer, edges, self._families, top=FAMILIES_TRIED)
+            self._fits.update({(depth, *edge): each for edge, each in zip(edges, fits, strict=True)})
 
 
 def _defined(head: KANHead, x: Tensor) -> bool:

@@ -11,7 +11,8 @@ import numpy as np
 from kaninterp.core.errors import DataError
 from kaninterp.core.frozen import Array
 from kaninterp.symbolic.compose import NumericEdge
-from kaninterp.symbolic.formula import Formula, compiled, evaluated
+from kaninterp.symbolic.dag import Graph
+from kaninterp.symbolic.formula import Formula, evaluated
 
 __all__ = ["Trimmed", "trimmed"]
 
@@ -141,17 +142,16 @@ class _Error:
     def of(self, expression: Any) -> float:
         return self.of_values(self.values(expression))
 
+    def graph(self, expression: Any, numbers: Mapping[Any, float] | None = None, before: Graph | None = None) -> Graph:
+        """The expression at the rows, part by part."""
+        return Graph(expression, self.x, self.numeric, numbers, before)
+
     def of_values(self, values: Array) -> float:
         if not np.isfinite(values).all():
             return np.inf
         self._outputs[:, self._k] = values
         found = float(self._losses(self._outputs).mean())
         return found if np.isfinite(found) else np.inf
-
-    def of_numbers(self, form: Any, places: list[Any]) -> Callable[[list[float]], float]:
-        """The error as a function of numbers that some symbols stand for."""
-        function = compiled(form, self.x.shape[1], self.numeric, places)
-        return lambda numbers: self.of_values(function(self.x, *numbers))
 
     def nats_lost(self, now: float, then: float) -> float:
         """Twice the log-likelihood that a rise of the loss costs, in nats."""
@@ -167,22 +167,24 @@ def _without_needless(expression: Any, error: _Error) -> tuple[Any, list[Any]]:
     import sympy
 
     gone: list[Any] = []
+    graph = error.graph(expression)
     while True:
-        now, per_number = error.of(expression), float(np.log(len(error.x)))
-        best: tuple[float, Any, Any] | None = None
+        now, per_number = error.of_values(graph.values()), float(np.log(len(error.x)))
+        best: tuple[float, Any, float] | None = None
         for term in dict.fromkeys(_terms(expression)):
-            values = error.values(term)
+            values = graph.of(term)
             if not np.isfinite(values).all():
                 continue
-            without = expression.xreplace({term: sympy.Float(float(values.mean()))})
-            saved = max(1, _numbers(term, error.numeric))
-            cost = error.nats_lost(now, error.of(without)) - saved * per_number
+            mean = float(values.mean())
+            then = error.of_values(graph.values({term: mean}))
+            cost = error.nats_lost(now, then) - max(1, _numbers(term, error.numeric)) * per_number
             if cost <= 0 and (best is None or cost < best[0]):
-                best = cost, term, without
+                best = cost, term, mean
         if best is None:
             return expression, gone
         gone.append(best[1])
-        expression = best[2]
+        expression = expression.xreplace({best[1]: sympy.Float(best[2])})
+        graph = error.graph(expression, before=graph)
 
 
 def _numbers(term: Any, numeric: Mapping[str, NumericEdge]) -> int:
@@ -217,15 +219,16 @@ def _rounded(expression: Any, error: _Error) -> Any:
 
     floats = sorted(expression.atoms(sympy.Float), key=lambda each: (-abs(each), each))
     places = [sympy.Symbol(f"p_{k}", real=True) for k in range(len(floats))]
-    error_of = error.of_numbers(expression.xreplace(dict(zip(floats, places, strict=True))), places)
     numbers = [float(each) for each in floats]
+    form = expression.xreplace(dict(zip(floats, places, strict=True)))
+    graph = error.graph(form, dict(zip(places, numbers, strict=True)))
     exact = error.of(expression)
     for k, number in enumerate(numbers):
         allowed = exact + (ROUNDING * exact + error.least) * (k + 1) / len(numbers)
         for value in _candidates(number):
-            tried = [*numbers[:k], value, *numbers[k + 1 :]]
-            if error_of(tried) <= allowed:
-                numbers = tried
+            if error.of_values(graph.values({places[k]: value})) <= allowed:
+                graph.put({places[k]: value})
+                numbers[k] = value
                 break
     return expression.xreplace({old: _number(new) for old, new in zip(floats, numbers, strict=True)})
 

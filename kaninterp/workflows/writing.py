@@ -16,6 +16,7 @@ from kaninterp.measure.losses import Loss
 from kaninterp.nn import KANHead
 from kaninterp.symbolic import FormulaReport
 from kaninterp.symbolic import formula as formula_of
+from kaninterp.symbolic.of_model import PARTS, ROWS
 from kaninterp.symbolic.snapping import TOLERANCE
 
 __all__ = ["MOST_EDGES", "MOST_PATHS", "paths", "written"]
@@ -24,6 +25,10 @@ MOST_EDGES = 80
 """Live edges up to which a formula is looked for unasked: an edge takes hundredths of a second and more."""
 MOST_PATHS = 400
 """Ways from an input to an output up to which a formula is looked for unasked: each is a term to read."""
+WORK = 6e7
+"""Squared edges times rows that all trials of exchanging edges may take unasked: about three seconds."""
+TRIALS = (4, 60)
+"""Fewest and most trials unasked: one of all edges together and its halves; and some for each edge of a small KAN."""
 MOST_PATHS_ASKED = 20_000
 """Ways up to which it is looked for at all: an expression is written out along every one of them."""
 
@@ -81,7 +86,7 @@ def written(
             model = with_kan_head(model, path=path)
         found = formula_of(
             model, batches, loss=loss, tolerance=TOLERANCE, feature_names=batches.names, path=path, seed=seed,
-            progress=False,
+            trials=None if asked else _trials(live, batches.n_rows), progress=False,
         )  # fmt: skip
     except (DataError, InputError, ModelError) as error:
         return Written(live=live, remark=str(error))
@@ -98,6 +103,7 @@ def paths(alive: Sequence[BoolArray]) -> int:
 
     Examples
     --------
+    >>> import numpy as np
     >>> paths([np.array([[True, True, False]]), np.array([[True], [True]])])
     4
     """
@@ -128,6 +134,13 @@ def _too_large(alive: Sequence[BoolArray], live: int, asked: bool | None) -> str
             "find and to read. Ask for it with formula=True, or prune the model first"
         )
     return ""
+
+
+def _trials(live: int, rows: int | None) -> int:
+    """How many exchanges are tried: a number that does not depend on the clock, for the same bytes every time."""
+    learn = PARTS[0] * min(rows or ROWS, ROWS)
+    least, most = TRIALS
+    return max(least, min(most, int(WORK / (live**2 * learn))))
 
 
 def _told(found: FormulaReport, live: int, output_names: Sequence[str] | None) -> Written:

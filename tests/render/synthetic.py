@@ -40,6 +40,7 @@ from kaninterp.core import (
     Twins,
     Verdict,
 )
+from kaninterp.core.written import Written, WrittenEdge, WrittenLosses, WrittenOutput
 
 GRID, ORDER, ROWS = 5, 3, 1752
 PLAN_THRESHOLD = 0.03
@@ -479,6 +480,40 @@ def _verdicts(ablation):
         twins = ((ablation.names[(i + 8) % len(ablation.names)], 0.97),) if i % 4 == 0 else ()
         result.append(Verdict(index=i, name=name, survives=kind, cause=cause, text=text, substitutes=twins))
     return tuple(result)
+
+
+def written_of(
+    analysis: Analysis, *, name: str = "a", holds: bool = True, stayed: int = 2, dropped: int = 1
+) -> Written:
+    """The model of an analysis as a made-up formula: its first ``stayed`` edges have no function."""
+    edges = tuple(
+        WrittenEdge(
+            layer=layer,
+            dst=dst,
+            src=src,
+            family=None if place < stayed and layer == 0 else "x^2",
+            r2=0.5 + 0.01 * place if place < stayed and layer == 0 else 0.9996,
+            why="no function comes near it" if place < stayed and layer == 0 else "",
+        )
+        for layer, table in enumerate(analysis.trace.layers)
+        for place, (dst, src) in enumerate(np.argwhere(table.edges.alive).tolist())
+    )
+    rise = Estimate(value=0.0007, low=-0.0003, high=0.0018) if holds else Estimate(value=0.02, low=0.01, high=0.03)
+    model = 0.0824
+    outputs = tuple(
+        WrittenOutput(name=each, text=f"0.5*{name}**2 + {k}*phi_0_0_0({name})", latex=r"0.5 x^{2}", reads=(0, 1))
+        for k, each in enumerate(analysis.trace.output_names)
+    )
+    return Written(
+        live=len(edges),
+        outputs=outputs,
+        edges=edges,
+        dropped=tuple(f"{k + 1}e-5*sin({name})" for k in range(dropped)),
+        losses=WrittenLosses(
+            name="mse", rows=350, undefined=0, model=model, formula=model + rise.value, rise=rise, allowed=0.02 * model
+        ),
+        tolerance=0.02,
+    )
 
 
 def trust_readings_of(skill=0.62):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from kaninterp.analysis.answers import Answer
 from kaninterp.core import KanInterpError, ReportWriteError
 from kaninterp.render import Report, check_writable, document
-from tests.render.synthetic import cost_of, synthetic, trust_readings_of
+from tests.render.synthetic import cost_of, synthetic, trust_readings_of, written_of
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "report.txt"
 
@@ -32,6 +32,7 @@ def report() -> Report:
     analysis = synthetic(
         (4, 3, 1), names=("income", "age", "height", "noise"), lags=1, backbone=False, trust=trust_readings_of()
     )
+    analysis = replace(analysis, formula=written_of(analysis, name="income"))
     return Report(
         document(
             analysis,

@@ -180,7 +180,7 @@ def _splines(material: Material, written: Written) -> Table | None:
     return Table(
         id="formula-splines",
         caption=f"Edges that stayed splines, and why: {count(len(stayed))} of {count(len(written.edges))}",
-        columns=("In the formula", "From", "To", "#Best R²", "Why it has no function"),
+        columns=("Written as", "From", "To", "#Best R²", "Why it has no function"),
         rows=tuple(
             (edge.spline, *_ends(material, edge), _r2(edge.r2), shown(edge.why)) for edge in stayed[:MOST_SPLINES]
         ),
