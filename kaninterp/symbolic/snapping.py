@@ -247,7 +247,7 @@ class _Work:
                 return
         best = self._fits[edge][0]
         self._failed[edge] = (
-            f"not tried to the end: the {self._trials} trials are spent (the best, {best.name}, has R2 {best.r2:.3f})"
+            f"not tried to the end: no trial is left of {self._trials} (the best, {best.name}, has R2 {best.r2:.3f})"
             if self._over and best.r2 >= WORTH_TRYING
             else f"no function comes near it (the best, {best.name}, has R2 {best.r2:.3f})"
             if best.r2 < WORTH_TRYING

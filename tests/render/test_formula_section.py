@@ -15,7 +15,7 @@ from kaninterp.render.formula_nouns import FormulaLines
 from tests.render.synthetic import HOSTILE, synthetic, written_of
 
 PLAIN = {"widths": (4, 3, 1), "names": ("a", "b", "c", "d"), "lags": 1, "backbone": False}
-HYBRID = {"widths": (16, 4, 1)}
+HYBRID = {"widths": (4, 2, 1), "live_units": 4}
 
 
 def made(options=PLAIN, **written):

@@ -32,7 +32,7 @@ def grown(children):
 
 
 EXPRESSIONS = st.recursive(st.sampled_from([symbol_of(0), symbol_of(1)]), grown, max_leaves=5).filter(
-    lambda expression: not expression.has(sympy.zoo, sympy.nan, sympy.oo, sympy.I)
+    lambda expression: bool(expression.free_symbols) and not expression.has(sympy.zoo, sympy.nan, sympy.oo, sympy.I)
 )
 
 

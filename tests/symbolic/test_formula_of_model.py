@@ -159,3 +159,29 @@ def test_bad_input():
         formula(torch.nn.Linear(2, 1), (x, y), progress=False)
     with pytest.raises(DataError, match="too few"):
         formula(head, (x[:3], y[:3]), progress=False)
+
+
+def test_training_that_later_rows_refuse_does_not_cost_the_formulas(monkeypatch):
+    """Few rows for many numbers: a head overfits when it is trained on, with formulas or without."""
+
+    def overfitted(head, *_):
+        with torch.no_grad():
+            for layer in head.kan_layers:
+                layer.bias += 1.0
+        return head
+
+    head, x, y = trained(lambda x: x[:, 0] + x[:, 1] ** 2, [2, 1], 0)
+    monkeypatch.setattr("kaninterp.symbolic.snapping.refitted", overfitted)
+    found = snap(head, (x[:600], y[:600]), (x[600:800], y[600:800]), progress=False)
+    assert [each.family for each in found.edges] == ["x", "x^2"]
+    assert found.loss <= found.loss_before + 1e-3
+
+
+def test_trials_that_are_spent_leave_splines_that_say_so():
+    head, x, y = trained(lambda x: torch.sin(9 * x[:, 0]) + 0.02 * torch.sign(x[:, 0]), [1, 3, 1], 0, grid=20)
+    whole = snap(head, (x[:600], y[:600]), (x[600:800], y[600:800]), tolerance=0, progress=False)
+    few = snap(head, (x[:600], y[:600]), (x[600:800], y[600:800]), tolerance=0, trials=1, progress=False)
+    assert sum(each.family is not None for each in few.edges) <= sum(each.family is not None for each in whole.edges)
+    assert any("no trial is left of 1" in each.why for each in few.edges)
+    with pytest.raises(InputError, match="trials"):
+        snap(head, (x, y), (x, y), trials=0)
