@@ -55,7 +55,7 @@ class Formula:
 
         shown = (name if name.isidentifier() else f"`{_in_one_line(name)}`" for name in self.input_names)
         expression = self.sympy(output)
-        named = expression.subs({symbol_of(i): sympy.Symbol(name) for i, name in enumerate(shown)})
+        named = expression.xreplace({symbol_of(i): sympy.Symbol(name) for i, name in enumerate(shown)})
         written: str = sympy.sstr(named, full_prec=False)  # a number alone without zeros at its end, too
         return written
 

@@ -118,6 +118,7 @@ def formula(
     families: Iterable[str | Family] | None = None,
     tolerance: float = TOLERANCE,
     trials: int | None = None,
+    rows: int = ROWS,
     inputs: Standardizer | None = None,
     outputs: Standardizer | None = None,
     feature_names: Sequence[str] | None = None,
@@ -148,6 +149,8 @@ def formula(
         Share by which an exchange may raise the loss.
     trials : int, optional
         Exchanges that are tried at most, see `kaninterp.symbolic.snapping.snap`.
+    rows : int
+        Rows used at most, evenly spaced in the order of the data.
     inputs, outputs : Standardizer, optional
         What the data went through before the model; the formula is then in the units before that.
     seed : int
@@ -192,17 +195,17 @@ def formula(
     batches = prepared(model, data, target=target, feature_names=feature_names)
     if batches.first.target is None:
         raise DataError("a formula is judged by a target, and the data have none; pass (X, y) or target=")
-    rows = held_rows(batches, ROWS)
+    held = held_rows(batches, rows)
     with untouched(model):
-        seen = seen_head(model, view, rows.batch)
+        seen = seen_head(model, view, held.batch)
     check_alone(head, seen)
     head = copy.deepcopy(head).eval()
     units = _Units.of(head, view.path, inputs, outputs)
-    learn, judge, report = _parts(rows, seen)
+    learn, judge, report = _parts(held, seen)
     found = snap(
         head, learn, judge, loss=loss, families=families, tolerance=tolerance, trials=trials, progress=progress
     )
-    whole = head_formula(found.head, _names(view.path, head, rows), units)
+    whole = head_formula(found.head, _names(view.path, head, held), units)
     known = torch.cat([learn[0], judge[0]]), torch.cat([learn[1], judge[1]])
     judged = _Losses(loss, known, head, units)
     shorter = trimmed(whole, units.given(known[0]), judged.of_formula, squared=judged.name in SQUARED)
@@ -210,7 +213,7 @@ def formula(
     answers = shorter.formula(units.given(report[0]))
     undefined = int((~np.isfinite(answers)).any(1).sum())
     model_rows = last.of_head(head)
-    rise = None if undefined else _rise(last.of_formula(answers) - model_rows, rows, seed)
+    rise = None if undefined else _rise(last.of_formula(answers) - model_rows, held, seed)
     return FormulaReport(
         formula=shorter.formula,
         head=found.head,

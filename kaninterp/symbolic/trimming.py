@@ -46,7 +46,7 @@ class Trimmed:
     loss_before, loss : float
         Of the formula as it came, and of the shorter one, on the rows given.
     dropped : tuple of str
-        Terms that were replaced by their mean, in the user's names.
+        Terms that were replaced by their mean, in the user's names, numbers to three digits.
     """
 
     formula: Formula
@@ -111,7 +111,7 @@ def trimmed(formula: Formula, x: Array, losses: Losses, *, squared: bool = True)
     for k, expression in enumerate(formula.expressions):
         error = _Error(formula.numeric, np.asarray(x, dtype=np.float64), losses, outputs, k, squared)
         shorter, gone = _without_needless(expression, error)
-        dropped += [replace(formula, expressions=(each,)).text() for each in gone]
+        dropped += [replace(formula, expressions=(_in_short(each),)).text() for each in gone]
         expressions.append(_shortest(_rounded(_shortest(shorter), error)))  # what sympy merges is rounded as one
         outputs[:, k] = error.values(expressions[-1])
     result = replace(formula, expressions=tuple(expressions), numeric=_left(expressions, formula.numeric))
@@ -247,6 +247,13 @@ def _number(value: float) -> Any:
     if value in _PI:
         return sympy.Rational(*_PI[value]) * sympy.pi
     return sympy.Integer(int(value)) if value == int(value) and abs(value) < 1e6 else sympy.Float(repr(value), 15)
+
+
+def _in_short(term: Any) -> Any:
+    """A term for people, whose numbers nobody will compute with."""
+    import sympy
+
+    return term.xreplace({each: sympy.Float(f"{float(each):.3g}") for each in term.atoms(sympy.Float)})
 
 
 def _shortest(expression: Any) -> Any:

@@ -25,10 +25,12 @@ MOST_EDGES = 80
 """Live edges up to which a formula is looked for unasked: an edge takes hundredths of a second and more."""
 MOST_PATHS = 400
 """Ways from an input to an output up to which a formula is looked for unasked: each is a term to read."""
-WORK = 6e7
-"""Squared edges times rows that all trials of exchanging edges may take unasked: about three seconds."""
-TRIALS = (4, 60)
-"""Fewest and most trials unasked: one of all edges together and its halves; and some for each edge of a small KAN."""
+MOST_ROWS = 2500
+"""Rows used at most unasked: training in each trial takes as long as they are many."""
+WORK = 2e7
+"""Squared live edges times rows that all trials together may take unasked: a second or two of training."""
+TRIALS = (4, 20)
+"""Fewest and most trials unasked: all edges together, their halves and one more; an edge each in a small KAN."""
 MOST_PATHS_ASKED = 20_000
 """Ways up to which it is looked for at all: an expression is written out along every one of them."""
 
@@ -86,7 +88,7 @@ def written(
             model = with_kan_head(model, path=path)
         found = formula_of(
             model, batches, loss=loss, tolerance=TOLERANCE, feature_names=batches.names, path=path, seed=seed,
-            trials=None if asked else _trials(live, batches.n_rows), progress=False,
+            rows=ROWS if asked else MOST_ROWS, trials=None if asked else _trials(live, batches.n_rows), progress=False,
         )  # fmt: skip
     except (DataError, InputError, ModelError) as error:
         return Written(live=live, remark=str(error))
@@ -138,7 +140,7 @@ def _too_large(alive: Sequence[BoolArray], live: int, asked: bool | None) -> str
 
 def _trials(live: int, rows: int | None) -> int:
     """How many exchanges are tried: a number that does not depend on the clock, for the same bytes every time."""
-    learn = PARTS[0] * min(rows or ROWS, ROWS)
+    learn = PARTS[0] * min(rows or MOST_ROWS, MOST_ROWS)
     least, most = TRIALS
     return max(least, min(most, int(WORK / (live**2 * learn))))
 

@@ -8,7 +8,7 @@ from kaninterp.render.cells import Cell, Name, Table
 from kaninterp.render.formula_nouns import FormulaLine, FormulaLines
 from kaninterp.render.material import Material
 from kaninterp.render.passport_cards import MOST_CARDS
-from kaninterp.render.passport_table import listed
+from kaninterp.render.passport_table import LONGEST_NAME, listed
 from kaninterp.render.wording import count, interval, number, percent, plural, shorten, shown, sign
 
 __all__ = ["formula_section"]
@@ -153,7 +153,7 @@ def _units(material: Material, written: Written) -> Table | None:
         caption="What the units in the formula are, in at most three of your columns",
         columns=("Unit", "#Described", "In your columns"),
         rows=tuple(_unit(material, unit, linked=(0, unit) in cards) for unit in read),
-        note="Described: share of the unit's variance on held-out rows that these columns explain, see the nodes.",
+        note="Described: share of its variance on held-out rows that these columns explain; its passport has the lags.",
     )
 
 
@@ -164,10 +164,7 @@ def _unit(material: Material, unit: int, *, linked: bool) -> tuple[Cell, ...]:
     passport = None if analysis.passports is None else analysis.passports.of(0, unit)
     if passport is None or not passport.effects:
         return (name, "n/a", "not described")
-    columns = "; ".join(
-        f"{shorten(shown(effect.name), LONGEST_TERM)}{f', {effect.when},' if effect.when else ''} {effect.way}"
-        for effect in passport.effects
-    )
+    columns = "; ".join(f"{shorten(shown(effect.name), LONGEST_NAME)} {effect.way}" for effect in passport.effects)
     described = columns if passport.described else f"Not by three inputs. The best: {columns}"
     return (name, percent(max(passport.r2, 0.0)), described)
 
