@@ -74,8 +74,9 @@ class WrittenLosses:
         The loss.
     rows, undefined : int
         How many rows, and on how many of them the formula is not defined.
-    model, formula : float
-        Mean losses; of the formula inf where it is not defined on some rows.
+    model, functions, formula : float
+        Mean losses: of the model, of its KAN with functions for edges, and of the formula, which came from that by
+        leaving out terms and rounding; inf where it is not defined on some rows.
     rise : Estimate or None
         The formula's loss minus the model's, row by row; None where the formula is not defined on some rows.
     allowed : float
@@ -83,8 +84,8 @@ class WrittenLosses:
 
     Examples
     --------
-    >>> losses = WrittenLosses(name="mse", rows=200, undefined=0, model=1.0, formula=1.1,
-    ...     rise=Estimate(value=0.1, low=0.05, high=0.15), allowed=0.02)
+    >>> losses = WrittenLosses(name="mse", rows=200, undefined=0, model=1.0, functions=1.05,
+    ...     formula=1.1, rise=Estimate(value=0.1, low=0.05, high=0.15), allowed=0.02)
     >>> losses.holds, losses.told_apart
     (False, True)
     """
@@ -93,6 +94,7 @@ class WrittenLosses:
     rows: int
     undefined: int
     model: float
+    functions: float
     formula: float
     rise: Estimate | None
     allowed: float

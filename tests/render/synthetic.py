@@ -510,7 +510,14 @@ def written_of(
         edges=edges,
         dropped=tuple(f"{k + 1}e-5*sin({name})" for k in range(dropped)),
         losses=WrittenLosses(
-            name="mse", rows=350, undefined=0, model=model, formula=model + rise.value, rise=rise, allowed=0.02 * model
+            name="mse",
+            rows=350,
+            undefined=0,
+            model=model,
+            functions=0.0825,
+            formula=model + rise.value,
+            rise=rise,
+            allowed=0.02 * model,
         ),
         tolerance=0.02,
     )

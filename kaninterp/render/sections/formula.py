@@ -130,6 +130,7 @@ def _losses(losses: WrittenLosses) -> Table:
         columns=("What", f"#{losses.name}", "#95 % interval"),
         rows=(
             ("The model", number(losses.model), ""),
+            ("Its edges as functions, all terms and digits", number(losses.functions), ""),
             ("The formula", number(losses.formula), ""),
             (
                 "Formula minus model",

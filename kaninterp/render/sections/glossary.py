@@ -55,6 +55,15 @@ WORDS: tuple[tuple[str, str, str], ...] = (
         "A correlation of the two columns: they may be independent and act together, or alike and add up.",
     ),
     (
+        "Formula",
+        (
+            "The KAN with a known function in place of each edge where later rows allow it; then terms left out by the "
+            "Bayesian information criterion (Schwarz 1978), and numbers rounded. Its loss is of rows used for nothing "
+            "else."
+        ),
+        "The law behind the data: other functions fit the same range as well, and beyond it they part.",
+    ),
+    (
         "Swap test",
         (
             "A survivor is held at its mean, a copy of the model is trained on with a dropped column, and later rows "
