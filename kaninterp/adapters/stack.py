@@ -7,8 +7,7 @@ module computes what its structure suggests is tried out on a few fixed rows, fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,11 +16,12 @@ from torch import Tensor, nn
 
 from kaninterp.adapters.basis_layer import BasisLayer
 from kaninterp.adapters.cheby import is_cheby, view_cheby
+from kaninterp.adapters.contract import allowed_gap, check_view, evaluating
 from kaninterp.adapters.efficient_kan import is_efficient_kan, view_efficient_kan
 from kaninterp.adapters.inkan import is_inkan, view_inkan
 from kaninterp.adapters.kanditioned import is_kanditioned, view_kanditioned
 from kaninterp.adapters.rbf import is_rbf, view_rbf
-from kaninterp.adapters.view import ADDITIVITY_COARSE, ADDITIVITY_TOLERANCE, ModelView, check_view
+from kaninterp.adapters.view import ModelView
 from kaninterp.core.errors import ModelError
 
 __all__ = ["FAMILIES", "Family", "family_of", "is_stack", "view_stack"]
@@ -129,8 +129,7 @@ def view_stack(module: nn.Module, path: str) -> ModelView:
         ),
     )
     if not _compiled(layers):
-        with _looked_at(module):
-            check_view(view, _rows(first))
+        check_view(view, _rows(first))
     return view
 
 
@@ -151,7 +150,7 @@ def _compiled(layers: list[nn.Module]) -> bool:
 def _in_a_row(module: nn.Module, views: list[BasisLayer]) -> bool:
     """Whether the module gives what its layers give one after the other."""
     x = _rows(views[0])
-    with _looked_at(module):
+    with evaluating(module):
         try:
             whole = module.forward(x)
             for view in views:
@@ -160,21 +159,7 @@ def _in_a_row(module: nn.Module, views: list[BasisLayer]) -> bool:
             return False
     if not isinstance(whole, Tensor) or whole.shape != x.shape:
         return False
-    allowed = STACK_TOLERANCE * ADDITIVITY_TOLERANCE.get(x.dtype, ADDITIVITY_COARSE)
-    return bool((whole - x).abs().max() <= allowed * max(float(x.abs().max()), 1.0))
-
-
-@contextmanager
-def _looked_at(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a moment, so that nothing random or running is touched."""
-    before = [(part, part.training) for part in module.modules()]
-    try:
-        for part, _ in before:
-            part.training = False
-        yield
-    finally:
-        for part, training in before:
-            part.training = training
+    return bool((whole - x).abs().max() <= STACK_TOLERANCE * allowed_gap(x.dtype, float(x.abs().max())))
 
 
 def _rows(layer: BasisLayer) -> Tensor:

@@ -1,7 +1,8 @@
 """What the library asks of a KAN, whoever wrote it: `LayerView` per layer, `ModelView` for the whole.
 
 An adapter turns one family of modules into views. It needs the inner knots per input, which edges are alive,
-the bias, and ``edges(x)``; everything else has a default that follows from these.
+the bias, and ``edges(x)``; everything else has a default that follows from these. `contract.check_view` says on data
+whether a view keeps what it promises.
 """
 
 from __future__ import annotations
@@ -16,14 +17,9 @@ from torch import Tensor, nn
 
 from kaninterp.core import EdgeMask
 from kaninterp.core.digest import Digest
-from kaninterp.core.errors import ModelError
 from kaninterp.core.frozen import Array, BoolArray
 
-__all__ = ["LayerView", "ModelView", "check_view"]
-
-ADDITIVITY_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
-"""Law 1, relative to the size of the summed edges; coarser types get `ADDITIVITY_COARSE`."""
-ADDITIVITY_COARSE = 5e-2
+__all__ = ["LayerView", "ModelView"]
 
 
 class LayerView(ABC):
@@ -178,29 +174,6 @@ class ModelView:
         for layer in self.layers:
             values.append(layer(values[-1]))
         return tuple(values)
-
-
-@torch.no_grad()
-def check_view(view: ModelView, x: Tensor) -> None:
-    """Law 1 on given rows of layer 0: ``edges(x).sum(-1) + bias == layer(x)`` for every layer.
-
-    Raises
-    ------
-    ModelError
-        A layer is not the sum of its edges; then nothing said about single edges would be true.
-    """
-    for depth, (layer, values) in enumerate(zip(view.layers, view.activations(x), strict=False)):
-        edges = layer.edges(values)
-        bias = torch.as_tensor(layer.bias, dtype=edges.dtype, device=edges.device)
-        gap = float((edges.sum(-1) + bias - layer(values)).abs().max()) if values.shape[0] else 0.0
-        size = float(edges.abs().sum(-1).max()) + float(bias.abs().max()) if values.shape[0] else 0.0
-        allowed = ADDITIVITY_TOLERANCE.get(edges.dtype, ADDITIVITY_COARSE) * max(size, 1.0)
-        if not gap <= allowed:
-            raise ModelError(
-                f"layer {depth} of {type(view.module).__name__} is not the sum of its edges: off by {gap:.3g}, "
-                f"allowed {allowed:.3g}; a normalisation or a product inside the layer would do this. "
-                "Move it out of the layer"
-            )
 
 
 def names_or_none(names: Sequence[str] | None) -> tuple[str, ...] | None:
