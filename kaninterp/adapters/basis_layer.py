@@ -84,6 +84,12 @@ class BasisLayer(LayerView):
         self.bias = np.zeros(dst) if bias is None else numbers(bias())
         self.slots = 0  # edges with a function of their own beside the splines
         self.base_name, self.outside, self.splines = base_name, outside, splines
+        self.facts = (
+            ("grid intervals", str(self.knots.shape[1] - 1)),
+            ("spline order", str(self.order)),
+            ("outside the domain", outside),
+            ("base function", base_name),
+        )
 
     @property
     def module(self) -> nn.Module:

@@ -70,6 +70,7 @@ def check_view(view: ModelView, x: Tensor) -> None:
             where = f"layer {depth} of {type(view.module).__name__}"
             _check_shapes(layer, where)
             if len(given):
+                _check_finite(given, taken, where)
                 _check_edges(layer, given, taken, where)
         if view.columns is None and len(x):
             _check_whole(view, x, values[-1])
@@ -85,6 +86,15 @@ def _check_shapes(layer: LayerView, where: str) -> None:
     rising = (np.diff(knots) >= 0).all() and (knots[:, -1] > knots[:, 0]).all()  # coarse types may join two of them
     if alive.dtype != bool or not np.isfinite(bias).all() or not rising:
         raise ModelError(f"{where}: its view needs rising knots, a bool array of alive edges and a finite bias")
+
+
+def _check_finite(given: Tensor, taken: Tensor, where: str) -> None:
+    if bool(torch.isfinite(given).all()) and not torch.isfinite(taken).all():
+        raise ModelError(
+            f"{where} gives NaN or infinite values for finite inputs: its weights are no numbers, a formula in it is "
+            "not defined there, or its knots coincide, as of a grid fitted to a constant column. Train it again with a "
+            "smaller learning rate, or build it without that column"
+        )
 
 
 def _check_edges(layer: LayerView, x: Tensor, taken: Tensor, where: str) -> None:

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kaninterp.adapters.structure import has_tensors
 from kaninterp.adapters.view import LayerView, ModelView, names_or_none
 from kaninterp.core.frozen import Array, BoolArray
 
-__all__ = ["view_kan_head"]
+__all__ = ["is_kan_layer", "view_kan_head", "view_kan_layer"]
 
 
 class _KanHeadLayer(LayerView):
@@ -23,6 +24,15 @@ class _KanHeadLayer(LayerView):
         self.order = int(layer.order)
         self.alive = (layer.mask.detach() != 0).cpu().numpy()
         self.bias = layer.bias.detach().cpu().double().numpy().copy()
+        spec = layer.spec
+        self.base_name, self.outside, self.splines = str(spec.base), str(spec.outside), layer.formulas is None
+        self.facts = (
+            ("grid intervals", str(spec.grid)),
+            ("spline order", str(spec.order)),
+            ("knots", "uniform" if spec.uniform else "free"),
+            ("outside the domain", str(spec.outside)),
+            ("base function", str(spec.base)),
+        )
         named = () if layer.formulas is None else layer.formulas.named()
         self.formulas = tuple((dst, src, family.name) for dst, src, family in named if self.alive[dst, src])
 
@@ -67,6 +77,23 @@ class _KanHeadLayer(LayerView):
     def base_coefficients(self) -> Tensor | None:
         weight = self.coefficients()
         return None if weight is None else torch.cat((torch.zeros_like(weight[:, :-1]), weight[:, -1:]), dim=1)
+
+
+def is_kan_layer(module: nn.Module) -> bool:
+    """Whether a module is built like a `KANLayer`.
+
+    Examples
+    --------
+    >>> import kaninterp as ki
+    >>> is_kan_layer(nn.Linear(2, 1)), is_kan_layer(ki.KANLayer(2, 1))
+    (False, True)
+    """
+    return hasattr(module, "spec") and hasattr(module, "basis_into") and has_tensors(module, weight=3, mask=2, knots=2)
+
+
+def view_kan_layer(module: nn.Module) -> LayerView:
+    """View of a `KANLayer` that is in no `KANHead`."""
+    return _KanHeadLayer(module)
 
 
 def view_kan_head(module: nn.Module, path: str) -> ModelView:

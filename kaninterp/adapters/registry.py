@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import nn
 
+from kaninterp.adapters.families import FAMILIES
 from kaninterp.adapters.kan_head import view_kan_head
 from kaninterp.adapters.pykan import is_pykan, view_pykan
-from kaninterp.adapters.stack import FAMILIES, is_stack, view_stack
+from kaninterp.adapters.runs import RunOfLayers, runs
+from kaninterp.adapters.stack import is_stack, view_parts, view_stack
 from kaninterp.adapters.view import ModelView
 from kaninterp.core.errors import InputTypeError, ModelError, StateError
 
@@ -20,8 +23,8 @@ ADAPTERS: dict[str, Adapter] = {
     "kaninterp.nn.head.KANHead": view_kan_head,
     "kan.MultKAN.MultKAN": view_pykan,
 }
-"""Families with a class for the whole: qualified class name -> adapter. Layers known by their structure, and stacks of
-them, are in `kaninterp.adapters.stack.FAMILIES`."""
+"""Families with a class for the whole: qualified class name -> adapter. Layers known by their structure are in
+`kaninterp.adapters.families.FAMILIES`; stacks and rows of them are found by `stack.is_stack` and `runs.runs`."""
 
 
 def find_kans(model: nn.Module) -> dict[str, Adapter]:
@@ -34,11 +37,18 @@ def find_kans(model: nn.Module) -> dict[str, Adapter]:
     {}
     """
     found: dict[str, Adapter] = {}
+    inside: set[int] = set()
     for path, module in model.named_modules():
-        inside = any(outer == "" or path.startswith(f"{outer}.") for outer in found)
-        adapter = None if inside else _adapter_of(module)
+        if id(module) in inside:
+            continue
+        adapter = _adapter_of(module)
         if adapter is not None:
             found[path] = adapter
+            inside.update(map(id, module.modules()))
+            continue
+        for name, parts in runs(module).items():
+            found[f"{path}.{name}".lstrip(".")] = partial(_view_run, parts)
+            inside.update(id(inner) for part in parts for inner in part.modules())
     return found
 
 
@@ -50,7 +60,8 @@ def as_view(model: nn.Module, path: str | None = None) -> ModelView:
     model
         Any module with a KAN somewhere inside, or a KAN.
     path
-        Where the KAN sits, if there are several ("decoder.head").
+        Where the KAN sits, if there are several ("decoder.head"); for layers that follow each other in a Sequential,
+        that of the first. That of a single layer inside a KAN gives this layer alone.
 
     Raises
     ------
@@ -67,15 +78,17 @@ def as_view(model: nn.Module, path: str | None = None) -> ModelView:
         raise StateError("model: its tensors are on the device 'meta' and hold no numbers; load or create them first")
     found = find_kans(model)
     if path is not None:
-        if path not in found:
+        module = dict(model.named_modules(remove_duplicate=False)).get(path)
+        adapter = found.get(path) or (None if module is None else _adapter_of(module))
+        if module is None or adapter is None:
             raise ModelError(f"no KAN at {path!r}; found at: {_listed(found, model)}")
-        return found[path](model.get_submodule(path), path)
+        return adapter(module, path)
     if not found:
         kinds = sorted({type(module).__name__ for module in model.modules()})
         raise ModelError(
             f"no KAN in {type(model).__name__}: its modules are {', '.join(kinds[:12])}; known KANs are "
             f"{', '.join((*ADAPTERS, *(family.name for family in FAMILIES)))}. Put a kaninterp.KANHead on top of the "
-            "backbone"
+            "backbone, or register a view of your own KAN, see 'Your own KAN' in CONTRIBUTING.md"
         )
     if len(found) > 1:
         raise ModelError(
@@ -94,6 +107,11 @@ def _adapter_of(module: nn.Module) -> Adapter | None:
     if is_pykan(module):
         return view_pykan
     return view_stack if is_stack(module) else None
+
+
+def _view_run(parts: tuple[nn.Module, ...], module: nn.Module, path: str) -> ModelView:
+    del module  # the first of the parts
+    return view_parts(RunOfLayers(*parts), path, parts)
 
 
 def _listed(found: dict[str, Adapter], model: nn.Module) -> str:

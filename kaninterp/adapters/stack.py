@@ -1,31 +1,26 @@
-"""Layers of other libraries and plain stacks of them, as views: all families that have no class for the whole.
+"""Layers one after the other as one KAN: a layer alone, a module that holds nothing but layers, a row in a Sequential.
 
-A family is known by the structure of its layer, so copies under other names count, and nothing is imported. A module
-that holds nothing but such layers in a row (``KAN.layers``, an ``nn.Sequential`` of them) is one KAN. Whether the
-module computes what its structure suggests is tried out on a few fixed rows, for a look at attributes proves nothing.
+Whether a module computes what its structure suggests is tried out on a few fixed rows, for a look at attributes proves
+nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from kaninterp.adapters.basis_layer import BasisLayer
-from kaninterp.adapters.cheby import is_cheby, view_cheby
 from kaninterp.adapters.contract import allowed_gap, check_view, evaluating
-from kaninterp.adapters.efficient_kan import is_efficient_kan, view_efficient_kan
-from kaninterp.adapters.inkan import is_inkan, view_inkan
-from kaninterp.adapters.kanditioned import is_kanditioned, view_kanditioned
-from kaninterp.adapters.rbf import is_rbf, view_rbf
-from kaninterp.adapters.view import ModelView
+from kaninterp.adapters.families import family_of
+from kaninterp.adapters.view import LayerView, ModelView
 from kaninterp.core.errors import ModelError
 
-__all__ = ["FAMILIES", "Family", "family_of", "is_stack", "view_stack"]
+__all__ = ["PASSING", "follow", "is_plain", "is_stack", "stack_view", "view_parts", "view_stack"]
 
+PASSING = (nn.Identity, nn.Dropout)
+"""Modules that do nothing in eval mode, in which all is measured: layers with these between them follow each other."""
 TRIED_ROWS = 13
 """Rows on which a layer is compared with its edges; a handful finds any normalisation or product."""
 BEYOND = 0.25
@@ -34,47 +29,87 @@ STACK_TOLERANCE = 10.0
 """Rounding adds up from layer to layer; so many times the allowance of one layer for the whole."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
-    """Layers of one construction.
+def stack_view(module: nn.Module, path: str, layers: Sequence[LayerView]) -> ModelView:
+    """View of a module that is its layers one after the other; nothing may happen between them.
 
-    Attributes
+    Parameters
     ----------
-    name : str
-        Where it was published.
-    matches : callable
-        Whether a module is built like it.
-    view : callable
-        The view of one layer.
-    compiled : bool
-        The layer compiles itself when it is first called; it is not called just to be looked at.
-    """
+    module : nn.Module
+        What is called with the inputs of the first layer and gives the outputs of the last.
+    path : str
+        Where it sits in the model.
+    layers : sequence of LayerView
+        From its inputs to its outputs.
 
-    name: str
-    matches: Callable[[nn.Module], bool]
-    view: Callable[[nn.Module], BasisLayer]
-    compiled: bool = False
-
-
-FAMILIES = (
-    Family(name="efficient-kan (KANLinear)", matches=is_efficient_kan, view=view_efficient_kan),
-    Family(name="fast-kan (FastKANLayer without LayerNorm)", matches=is_rbf, view=view_rbf),
-    Family(name="ChebyKAN (ChebyKANLayer)", matches=is_cheby, view=view_cheby),
-    Family(name="inkan and flashkan (KANLayer)", matches=is_inkan, view=view_inkan, compiled=True),
-    Family(name="kanditioned (KANLayer)", matches=is_kanditioned, view=view_kanditioned),
-)
-"""One line per family whose layers are read by their structure."""
-
-
-def family_of(module: nn.Module) -> Family | None:
-    """Family of a single layer, or None.
+    Raises
+    ------
+    ModelError
+        No layers, or one that reads another number of nodes than the one before it gives.
 
     Examples
     --------
-    >>> family_of(nn.Linear(2, 1)) is None
-    True
+    >>> import torch, kaninterp as ki
+    >>> from kaninterp.adapters import as_view
+    >>> head = ki.KANHead(3, 1, (2,))
+    >>> stack_view(head, "", as_view(head).layers).widths
+    (3, 2, 1)
     """
-    return next((family for family in FAMILIES if family.matches(module)), None)
+    if not layers:
+        raise ModelError(f"{type(module).__name__} has no layers; a KAN needs at least one")
+    for depth, (before, after) in enumerate(pairwise(layers)):
+        if before.dst != after.src:
+            raise ModelError(
+                f"{type(module).__name__}: layer {depth} gives {before.dst} nodes and layer {depth + 1} reads "
+                f"{after.src}; layers of one KAN follow each other"
+            )
+    widths = (layers[0].src, *(layer.dst for layer in layers))
+    first = next(iter(module.parameters()), torch.empty(0))
+    return ModelView(
+        module=module,
+        path=path,
+        layers=tuple(layers),
+        width=widths[0],
+        columns=None,
+        node_ids=tuple(tuple(range(width)) for width in widths),
+        options=(
+            *_facts(layers),
+            ("number type", str(first.dtype).removeprefix("torch.")),
+            ("device", str(first.device.type)),
+        ),
+    )
+
+
+def view_stack(module: nn.Module, path: str) -> ModelView:
+    """View of a layer or a stack of layers of known families at ``path`` in a model.
+
+    Raises
+    ------
+    ModelError
+        A layer is not the sum of its edges.
+    """
+    return view_parts(module, path, _parts(module))
+
+
+def view_parts(module: nn.Module, path: str, parts: Sequence[nn.Module]) -> ModelView:
+    """View of a module that is made of these layers of known families."""
+    families = [(family, part) for part in parts if (family := family_of(part)) is not None]
+    view = stack_view(module, path, [family.read(part) for family, part in families])
+    if not any(family.compiled for family, _ in families):
+        check_view(view, _rows(view.layers[0]))
+    return view
+
+
+def is_plain(module: nn.Module) -> bool:
+    """Whether a module is a Sequential that calls its children one after the other, each once.
+
+    Examples
+    --------
+    >>> is_plain(nn.Sequential(nn.Tanh(), nn.Tanh())), is_plain(nn.ModuleList([nn.Tanh()]))
+    (True, False)
+    """
+    if not isinstance(module, nn.Sequential) or type(module).forward is not nn.Sequential.forward:
+        return False
+    return len({id(child) for child in module._modules.values()}) == len(module._modules)
 
 
 def is_stack(module: nn.Module) -> bool:
@@ -87,74 +122,68 @@ def is_stack(module: nn.Module) -> bool:
     """
     if family_of(module) is not None:
         return True
-    layers = _layers(module)
-    if not layers or any(family_of(layer) is None for layer in layers):
+    parts = _parts(module)
+    if not parts or any(family_of(part) is None for part in parts) or not follow(parts):
         return False
-    if isinstance(module, nn.Sequential):
-        return True
-    try:
-        views = [family.view(layer) for layer in layers if (family := family_of(layer)) is not None]
-    except ModelError:
-        return True  # the reader says why it is refused
-    fits = all(left.dst == right.src for left, right in pairwise(views))
-    return fits and (_compiled(layers) or _in_a_row(module, views))
+    compiled = any(family.compiled for part in parts if (family := family_of(part)) is not None)
+    return is_plain(module) or compiled or _in_a_row(module, parts)
 
 
-def view_stack(module: nn.Module, path: str) -> ModelView:
-    """View of a layer or a stack at ``path`` in a model.
+def follow(parts: Sequence[nn.Module]) -> bool:
+    """Whether each layer reads as many nodes as the one before it gives; those that cannot be read count as fitting.
 
-    Raises
-    ------
-    ModelError
-        A layer is not the sum of its edges.
+    Examples
+    --------
+    >>> import kaninterp as ki
+    >>> follow([ki.KANLayer(3, 2), ki.KANLayer(2, 1)]), follow([ki.KANLayer(3, 2), ki.KANLayer(3, 1)])
+    (True, False)
     """
-    layers = [module] if family_of(module) is not None else _layers(module)
-    families = [family for layer in layers if (family := family_of(layer)) is not None]
-    views = tuple(family.view(layer) for family, layer in zip(families, layers, strict=True))
-    widths = (views[0].src, *(view.dst for view in views))
-    first = views[0]
-    view = ModelView(
-        module=module,
-        path=path,
-        layers=views,
-        width=widths[0],
-        columns=None,
-        node_ids=tuple(tuple(range(width)) for width in widths),
-        options=(
-            ("library", families[0].name),
-            ("grid intervals", ", ".join(str(view.knots.shape[1] - 1) for view in views)),
-            ("spline order", ", ".join(str(view.order) for view in views)),
-            ("outside the domain", first.outside),
-            ("base function", first.base_name),
-        ),
-    )
-    if not _compiled(layers):
-        check_view(view, _rows(first))
-    return view
+    return all(a is None or b is None or a.dst == b.src for a, b in pairwise(map(_read, parts)))
 
 
-def _layers(module: nn.Module) -> list[nn.Module]:
-    """Candidates in order: the children of an `nn.Sequential`, or of the only child if that is an `nn.ModuleList`."""
+def _read(part: nn.Module) -> LayerView | None:
+    family = family_of(part)
+    try:
+        return None if family is None else family.view(part)
+    except ModelError:
+        return None  # whoever asks for the view is told why
+
+
+def _parts(module: nn.Module) -> list[nn.Module]:
+    """Candidates in order: a layer itself, or the children of a Sequential or of an only child that is a list."""
+    if family_of(module) is not None:
+        return [module]
     if isinstance(module, nn.Sequential):
-        return list(module)
-    children = [child for child in module.children() if any(True for _ in child.parameters())]
-    own = any(True for _ in module.parameters(recurse=False))
-    return list(children[0]) if len(children) == 1 and not own and isinstance(children[0], nn.ModuleList) else []
+        found = list(module)
+    else:
+        children = [child for child in module.children() if any(True for _ in child.parameters())]
+        own = any(True for _ in module.parameters(recurse=False))
+        found = list(children[0]) if len(children) == 1 and not own and isinstance(children[0], nn.ModuleList) else []
+    return [part for part in found if not isinstance(part, PASSING)]
 
 
-def _compiled(layers: list[nn.Module]) -> bool:
-    return any(family.compiled for layer in layers if (family := family_of(layer)) is not None)
+def _facts(layers: Sequence[LayerView]) -> tuple[tuple[str, str], ...]:
+    """What the layers say of themselves: once if they agree, else one after the other."""
+    facts = []
+    for name, value in layers[0].facts:
+        values = [dict(layer.facts).get(name, "-") for layer in layers]
+        facts.append((name, value if set(values) == {value} else ", ".join(values)))
+    return tuple(facts)
 
 
 @torch.no_grad()
-def _in_a_row(module: nn.Module, views: list[BasisLayer]) -> bool:
+def _in_a_row(module: nn.Module, parts: Sequence[nn.Module]) -> bool:
     """Whether the module gives what its layers give one after the other."""
-    x = _rows(views[0])
+    views = [_read(part) for part in parts]
+    first = views[0]
+    if first is None or None in views:
+        return True  # the reader says why it is refused
+    x = _rows(first)
     with evaluating(module):
         try:
             whole = module.forward(x)
             for view in views:
-                x = view(x)
+                x = x if view is None else view(x)
         except Exception:
             return False
     if not isinstance(whole, Tensor) or whole.shape != x.shape:
@@ -162,11 +191,12 @@ def _in_a_row(module: nn.Module, views: list[BasisLayer]) -> bool:
     return bool((whole - x).abs().max() <= STACK_TOLERANCE * allowed_gap(x.dtype, float(x.abs().max())))
 
 
-def _rows(layer: BasisLayer) -> Tensor:
+def _rows(layer: LayerView) -> Tensor:
     """Fixed rows over the domain and a little beyond, columns out of step, (TRIED_ROWS, src)."""
-    weight = layer.coefficients()
-    lo, hi = (torch.as_tensor(layer.knots[:, end], dtype=weight.dtype, device=weight.device) for end in (0, -1))
+    module = layer.module
+    like = torch.empty(0) if module is None else next(module.parameters())
+    lo, hi = (torch.as_tensor(layer.knots[:, end], dtype=like.dtype, device=like.device) for end in (0, -1))
     step = torch.arange(1, TRIED_ROWS + 1, dtype=torch.float64).unsqueeze(1)
     pace = torch.sqrt(torch.arange(2, layer.src + 2, dtype=torch.float64) * 1.618)
-    share = ((step * pace) % 1.0).to(weight)
+    share = ((step * pace) % 1.0).to(like)
     return lo + (hi - lo) * (share * (1 + 2 * BEYOND) - BEYOND)

@@ -39,6 +39,8 @@ class LayerView(ABC):
         dst, src and family of every edge that is a formula; none unless a family of models has such edges.
     formula_numbers : tuple of (float, float, float, float)
         a, b, c and d of each of `formulas`, which is ``c f(a x + b) + d``; empty for a family that does not tell.
+    facts : tuple of (str, str)
+        What a report prints of the layer: ("spline order", "3"); ("library", name) first, if it is of another library.
     """
 
     knots: Array
@@ -47,6 +49,7 @@ class LayerView(ABC):
     bias: Array
     formulas: tuple[tuple[int, int, str], ...] = ()
     formula_numbers: tuple[tuple[float, float, float, float], ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
 
     @property
     def start(self) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kaninterp.adapters import LayerView, ModelView, as_view
+from kaninterp.adapters import LayerView, ModelView, RunOfLayers, as_view
 from kaninterp.core.edge_formula import EdgeFormula
 from kaninterp.core.errors import InputError, ModelError
 from kaninterp.core.families import FAMILIES
@@ -192,7 +192,15 @@ def with_kan_head(
             rows = run(model, replace(view, columns=None), batch)[1]
     head = from_kan(model, path=path, rows=rows, tolerance=tolerance)
     # the memo of deepcopy says what stands in for a part, at every place that refers to it
-    return copy.deepcopy(model, {id(view.module): head})
+    return copy.deepcopy(model, _in_place(view, head))
+
+
+def _in_place(view: ModelView, head: KANHead) -> dict[int, nn.Module]:
+    """What stands for the parts of the KAN: the head, and nothing for the later layers of a run."""
+    if not isinstance(view.module, RunOfLayers):
+        return {id(view.module): head}
+    first, *later = (layer.module for layer in view.layers)
+    return {id(first): head, **{id(layer): nn.Identity() for layer in later}}
 
 
 @torch.no_grad()
