@@ -14,6 +14,7 @@ from kaninterp.core.rank import spearman
 from .attribution import live_std
 from .bundle import Analysis
 from .scores import edge_scores
+from .straightness import OURS
 from .wording import counted, listed, number, percent
 
 __all__ = ["EDGE_CHECKS", "rank_agreement"]
@@ -177,7 +178,7 @@ def prunable(analysis: Analysis) -> tuple[Finding, ...]:
         f"at most about {percent(most)} of its standard deviation."
     )
     advice = "kaninterp.prune(model, plan) makes the smaller model; yours stays as it is."
-    if analysis.trace.card.head != "KANHead":
+    if analysis.trace.card.head != OURS:
         advice = "kaninterp.from_kan(model) makes a KANHead of the KAN, which kaninterp.prune makes smaller."
     return (_finding("prunable", "note", claim, evidence, advice, section="answer"),)
 

@@ -14,7 +14,7 @@ from kaninterp.core.watch import RISE
 from .bundle import Analysis, LayerRanges
 from .checking import check_findings
 from .grid_use import BULK, OUTSIDE, SPREAD
-from .straightness import CAUSES, count_causes
+from .straightness import CAUSES, OURS, count_causes
 from .wording import counted, listed, number, percent
 
 __all__ = ["RANGE_CHECKS"]
@@ -51,8 +51,7 @@ def _out_of_layer(analysis: Analysis, layer: int, ranges: LayerRanges) -> tuple[
         f"({percent(float(ranges.dead[top]))} in the dead zone); seen were "
         f"{number(ranges.seen[top, 0])} to {number(ranges.seen[top, 1])}."
     )
-    means = " (head.update)" if analysis.trace.card.head == "KANHead" else ""
-    advice = f"Update the domains to this data and train on{means}, or check the scaling of the inputs."
+    advice = _sentence(CAUSES["mixed"].cure(analysis.trace.card.head))
     return (_finding("out-of-grid", severity, claim, evidence, advice),)
 
 
@@ -71,6 +70,8 @@ def unused_grid(analysis: Analysis) -> tuple[Finding, ...]:
             f"{percent(float(ranges.spread[varies].mean()))} on average over the layer."
         )
         advice = "Call update() on the head after training: the same grid on a smaller domain resolves finer shapes."
+        if analysis.trace.card.head != OURS:
+            advice = _sentence(CAUSES["under-used"].cure(analysis.trace.card.head))
         severity: Severity = "caution" if len(few) * 2 > int(varies.sum()) else "note"
         found.append(_finding("unused-grid", severity, claim, evidence, advice))
     return tuple(found)
@@ -166,9 +167,12 @@ def straight_edges(analysis: Analysis) -> tuple[Finding, ...]:
     there = [name for name in CAUSES if causes[name]]
     evidence = "Linear R² at least 0.99. " + "; ".join(f"{causes[name]}: {CAUSES[name].why}" for name in there) + "."
     # what is wrong with the data's place comes first: no shape can be judged before
-    advice = CAUSES[there[0]].fix
-    if there[0] != "linear":
+    head = analysis.trace.card.head
+    advice = CAUSES[there[0]].cure(head)
+    if there[0] != "linear" and head == OURS:
         advice += ". kaninterp.would_bend(model, data) tries it on a copy"
+    elif there[0] != "linear":
+        advice += ". With kaninterp.from_kan(model) in the place of the KAN, kaninterp.would_bend tries it on a copy"
     return (_finding("straight-edges", severity, claim, evidence, _sentence(advice), section="network"),)
 
 

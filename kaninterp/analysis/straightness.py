@@ -15,7 +15,16 @@ from .attribution import strength
 from .bundle import LayerStraightness
 from .over_domain import over_domain
 
-__all__ = ["CAUSES", "OUTSIDE_MOSTLY", "OUTSIDE_PARTLY", "STRAIGHT_R2", "Cause", "count_causes", "layer_straightness"]
+__all__ = [
+    "CAUSES",
+    "OURS",
+    "OUTSIDE_MOSTLY",
+    "OUTSIDE_PARTLY",
+    "STRAIGHT_R2",
+    "Cause",
+    "count_causes",
+    "layer_straightness",
+]
 
 STRAIGHT_R2 = 0.99
 """Straight from here on: what is left over has a tenth of the edge's standard deviation, which no eye tells from a
@@ -39,17 +48,35 @@ CANCELLED = 0.5
 
 
 class Cause(NamedTuple):
-    """Why an edge is straight, and what to do about it, each in one line."""
+    """Why an edge is straight, and what to do about it, each in one line; ``elsewhere`` is for KANs of other makes."""
 
     why: str
     fix: str
+    elsewhere: str = ""
+
+    def cure(self, head: str) -> str:
+        """What to do about it in a KAN of this class, which is "KANHead" for ours.
+
+        Examples
+        --------
+        >>> CAUSES["drowned"].cure("MultKAN")
+        'read the spline without its base branch, or train without a base function to have one curve'
+        """
+        return self.fix if head == OURS or not self.elsewhere else self.elsewhere
 
 
+OURS = "KANHead"
+"""The class whose methods and options the advice may name."""
 RETURN = "update the domains to these data and train on (head.update), or check the scaling of the inputs"
+RETURN_ELSEWHERE = (
+    "move its grid to these data (update_grid, where the library has it) or scale the inputs into it, and train on"
+)
 
 CAUSES = {
-    "out-of-domain": Cause("most of the data lie outside the domain, where no spline was fitted", RETURN),
-    "mixed": Cause("part of the data lies outside the domain, where no spline was fitted", RETURN),
+    "out-of-domain": Cause(
+        "most of the data lie outside the domain, where no spline was fitted", RETURN, RETURN_ELSEWHERE
+    ),
+    "mixed": Cause("part of the data lies outside the domain, where no spline was fitted", RETURN, RETURN_ELSEWHERE),
     "untrained": Cause(
         "the spline still is what it was initialised with",
         "train it: unfreeze the weights, give them to the optimizer, and see that the training data reach the grid",
@@ -61,10 +88,13 @@ CAUSES = {
     "under-used": Cause(
         "the data use a straight part of the curve only",
         "move the domains to where the data lie (head.update) and train on: a smaller grid shows finer shapes",
+        "move its grid to where the data lie (update_grid, where the library has it) or spread the inputs over it, and "
+        "train on: finer shapes show",
     ),
     "drowned": Cause(
         "the base branch outweighs the spline",
         "read the spline without its base branch, or train with base='zero' to have one curve",
+        "read the spline without its base branch, or train without a base function to have one curve",
     ),
     "linear": Cause("a line is what was learnt over the whole domain", "nothing to mend"),
 }

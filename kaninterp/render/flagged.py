@@ -110,7 +110,8 @@ def _card(analysis: Analysis, place: Place) -> EdgeCard:
     layer, dst, src = place
     straight, cause = analysis.straightness[layer], _cause(analysis, place)
     inside = float(analysis.ranges[layer].trained[src])
-    why, fix = CAUSES[cause] if cause else (LEAVES.format(percent(1 - inside)), CAUSES["mixed"].fix)
+    why = CAUSES[cause].why if cause else LEAVES.format(percent(1 - inside))
+    fix = CAUSES[cause or "mixed"].cure(analysis.trace.card.head)
     return EdgeCard(
         source=_node(analysis, layer, src),
         target=_node(analysis, layer + 1, dst),

@@ -70,3 +70,19 @@ def test_a_host_gets_the_converted_head():
     assert isinstance(new[1], ki.KANHead)
     assert new[0] is not host[0]
     torch.testing.assert_close(new(x), host(x), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [0.02, 1.0, 40.0])
+def test_advice_fits_a_kan_that_is_no_head_of_ours(scale):
+    torch.manual_seed(0)
+    kan, (x, y) = PEERS["efficient-kan"]((3, 4, 1)), data()
+    page = ki.report(kan, (scale * x, y), trust=False, progress=False)
+    said = " ".join(finding.advice for finding in page.analysis.findings)
+    html = page.to_html()
+    for ours in ("head.update", "update() on the head", "base='zero'", "kaninterp.prune(model"):
+        assert ours not in said
+        assert ours not in html
+    if scale != 1.0:
+        assert "update_grid" in said
+    if scale < 1.0:  # far outside, a silu has a kink and is no line
+        assert "With kaninterp.from_kan(model) in the place of the KAN, kaninterp.would_bend" in said
