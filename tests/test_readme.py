@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import kaninterp as ki
+from kaninterp.adapters import ADAPTERS, registry
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -42,6 +45,21 @@ def test_python_examples_run(number, tmp_path, monkeypatch):
     shorter = BLOCKS[number].replace("range(20)", "range(2)").replace("sparsity=", "epochs=3, sparsity=")
     exec(compile(shorter, f"README example {number}", "exec"), names())
     assert (tmp_path / "report.html").exists() == ("report.html" in BLOCKS[number])
+
+
+def test_the_view_of_contributing_keeps_the_contract(monkeypatch):
+    """The example runs, and the KAN it registers is traced as torch computes it."""
+    monkeypatch.setattr("kaninterp.adapters.registry.ADAPTERS", dict(ADAPTERS))
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    monkeypatch.setattr("kaninterp.adapters.ADAPTERS", registry.ADAPTERS)
+    space: dict[str, Any] = {"__name__": "mine"}
+    exec(compile(example, "CONTRIBUTING example", "exec"), space)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 3), space["SineKAN"](3, 2)).double()
+    x = torch.randn(50, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    trace = ki.trace(model, x, progress=False)
+    np.testing.assert_allclose(trace.outputs.mean, model(x).detach().mean(0), rtol=1e-9, atol=1e-12)
+    assert trace.card.options[0] == ("library", "SineKAN")
 
 
 def test_every_command_named_is_a_target():
