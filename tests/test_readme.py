@@ -60,6 +60,8 @@ def test_the_view_of_contributing_keeps_the_contract(monkeypatch):
     trace = ki.trace(model, x, progress=False)
     np.testing.assert_allclose(trace.outputs.mean, model(x).detach().mean(0), rtol=1e-9, atol=1e-12)
     assert trace.card.options[0] == ("library", "SineKAN")
+    with pytest.raises(ki.KanInterpError, match=r"name no module for a hook.*`module`"):
+        ki.RangeMonitor(model, ki.range_card(model, x, progress=False))
 
 
 def test_every_command_named_is_a_target():

@@ -103,7 +103,10 @@ class RangeMonitor:
         card_of(model, view).check_reference(card.card)
         modules = [layer.module for layer in view.layers]
         if any(module is None for module in modules):
-            raise ModelError(f"the layers of {type(view.module).__name__} cannot be watched; allowed: a KANHead")
+            raise ModelError(
+                f"the layers of {type(view.module).__name__} cannot be watched: their views name no module for a hook; "
+                "allowed: a KANHead, and views with `module`, the layer that is called"
+            )
         self.last: RangeWatch | None = None
         self.failure: Exception | None = None
         self._fingerprint, self._window, self._callback = card.card.fingerprint, window, callback
