@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from kaninterp.adapters.basis_layer import BasisLayer
-from kaninterp.adapters.structure import has_tensors
+from kaninterp.adapters.structure import attribute, has_tensors
 
 __all__ = ["chebyshev_knots", "is_cheby", "view_cheby"]
 
@@ -31,7 +31,7 @@ def is_cheby(module: nn.Module) -> bool:
     False
     """
     name = _name(module)
-    degree = getattr(module, "degree", None)
+    degree = attribute(module, "degree")
     return name is not None and isinstance(degree, int) and getattr(module, name).shape[2] == degree + 1
 
 

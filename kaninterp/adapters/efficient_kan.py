@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from kaninterp.adapters.basis_layer import BasisLayer, base_kind
 from kaninterp.adapters.splines import knot_planes
-from kaninterp.adapters.structure import has_tensors
+from kaninterp.adapters.structure import attribute, has_tensors
 
 __all__ = ["is_efficient_kan", "view_efficient_kan"]
 
@@ -31,8 +31,8 @@ def is_efficient_kan(module: nn.Module) -> bool:
         return False
     layer: Any = module
     out, src, count = layer.spline_weight.shape
-    order = getattr(layer, "spline_order", None)
-    known = isinstance(order, int) and callable(getattr(layer, "base_activation", None))
+    order = attribute(layer, "spline_order")
+    known = isinstance(order, int) and callable(attribute(layer, "base_activation"))
     return known and layer.grid.shape == (src, count + order + 1) and layer.base_weight.shape == (out, src)
 
 

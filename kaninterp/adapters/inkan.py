@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from kaninterp.adapters.basis_layer import BasisLayer, base_kind
 from kaninterp.adapters.splines import bump_planes, power_planes
-from kaninterp.adapters.structure import has_tensors
+from kaninterp.adapters.structure import attribute, has_tensors
 from kaninterp.core.errors import ModelError
 
 __all__ = ["is_inkan", "view_inkan"]
@@ -31,7 +31,9 @@ def is_inkan(module: nn.Module) -> bool:
     >>> is_inkan(nn.Linear(2, 1))
     False
     """
-    known = all(hasattr(module, name) for name in ("inv_h", "base_activation", "spline_weight", "base_weight"))
+    known = all(
+        attribute(module, name) is not None for name in ("inv_h", "base_activation", "spline_weight", "base_weight")
+    )
     return known and has_tensors(module, grid_starts=1)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kaninterp.adapters.structure import has_tensors
+from kaninterp.adapters.structure import attribute, has_tensors
 from kaninterp.adapters.view import LayerView, ModelView, names_or_none
 from kaninterp.core.frozen import Array, BoolArray
 
@@ -88,7 +88,8 @@ def is_kan_layer(module: nn.Module) -> bool:
     >>> is_kan_layer(nn.Linear(2, 1)), is_kan_layer(ki.KANLayer(2, 1))
     (False, True)
     """
-    return hasattr(module, "spec") and hasattr(module, "basis_into") and has_tensors(module, weight=3, mask=2, knots=2)
+    known = all(attribute(module, name) is not None for name in ("spec", "basis_into"))
+    return known and has_tensors(module, weight=3, mask=2, knots=2)
 
 
 def view_kan_layer(module: nn.Module) -> LayerView:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from kaninterp.adapters.basis_layer import BasisLayer
+from kaninterp.adapters.structure import attribute
 
 __all__ = ["is_kanditioned", "view_kanditioned"]
 
@@ -24,8 +25,8 @@ def is_kanditioned(module: nn.Module) -> bool:
     >>> is_kanditioned(nn.Linear(2, 1))
     False
     """
-    return callable(getattr(module, "get_interp_tensor", None)) and all(
-        isinstance(getattr(module, name, None), (int, float))
+    return callable(attribute(module, "get_interp_tensor")) and all(
+        isinstance(attribute(module, name), (int, float))
         for name in ("num_control_points", "spline_width", "in_features", "out_features")
     )
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from kaninterp.adapters.basis_layer import BasisLayer, base_kind, numbers
 from kaninterp.adapters.splines import knot_planes
+from kaninterp.adapters.structure import attribute
 from kaninterp.adapters.view import ModelView
 from kaninterp.core.errors import ModelError
 from kaninterp.core.frozen import Array
@@ -42,7 +43,7 @@ def is_pykan(module: nn.Module) -> bool:
     >>> is_pykan(nn.Linear(2, 1))
     False
     """
-    return all(hasattr(module, name) for name in PARTS)
+    return all(attribute(module, name) is not None for name in PARTS)
 
 
 def view_pykan(module: nn.Module, path: str) -> ModelView:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from kaninterp.adapters.basis_layer import BasisLayer, base_kind, numbers
 from kaninterp.adapters.splines import knot_planes
-from kaninterp.adapters.structure import has_tensors
+from kaninterp.adapters.structure import attribute, has_tensors
 
 __all__ = ["is_pykan_layer", "view_pykan_layer"]
 
@@ -27,7 +27,7 @@ def is_pykan_layer(module: nn.Module) -> bool:
     False
     """
     known = has_tensors(module, grid=2, coef=3, scale_base=2, scale_sp=2, mask=2)
-    return known and isinstance(getattr(module, "k", None), int) and callable(getattr(module, "base_fun", None))
+    return known and isinstance(attribute(module, "k"), int) and callable(attribute(module, "base_fun"))
 
 
 def view_pykan_layer(module: nn.Module) -> BasisLayer:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from kaninterp.adapters.basis_layer import BasisLayer, base_kind
-from kaninterp.adapters.structure import has_tensors
+from kaninterp.adapters.structure import attribute, has_tensors
 from kaninterp.core.errors import ModelError
 
 __all__ = ["is_rbf", "view_rbf"]
@@ -30,12 +30,12 @@ def is_rbf(module: nn.Module) -> bool:
     >>> is_rbf(nn.Linear(2, 1))
     False
     """
-    rbf: Any = getattr(module, "rbf", None)
-    linear = getattr(module, "spline_linear", None)
+    rbf: Any = attribute(module, "rbf")
+    linear = attribute(module, "spline_linear")
     if not (isinstance(linear, nn.Linear) and has_tensors(rbf, grid=1)):
         return False
     count = len(rbf.grid)
-    return count > 1 and hasattr(rbf, "denominator") and linear.in_features % count == 0
+    return count > 1 and attribute(rbf, "denominator") is not None and linear.in_features % count == 0
 
 
 def view_rbf(module: nn.Module) -> BasisLayer:

@@ -118,6 +118,17 @@ def test_facts_are_said_once_or_layer_by_layer():
     assert facts["library"] == "efficient-kan (KANLinear)"
 
 
+def test_properties_that_raise_are_no_obstacle():
+    class Lazy(nn.Linear):
+        @property
+        def grid(self):
+            raise RuntimeError("not fitted yet")
+
+        act_fun = cheby_coeffs = rbf = grid_starts = get_interp_tensor = spec = grid
+
+    assert set(find_kans(nn.Sequential(Lazy(5, 4), *layers("ours", (4, 1))))) == {"1"}
+
+
 def test_parallel_lists_of_layers_are_no_stack():
     class Branches(nn.Module):
         def __init__(self):
