@@ -2,7 +2,7 @@
 
 from kaninterp.symbolic.canonical import canonical
 from kaninterp.symbolic.compose import LayerFormula, composed, in_units
-from kaninterp.symbolic.formula import Formula
+from kaninterp.symbolic.expressions import Formula
 from kaninterp.symbolic.of_model import FormulaReport, formula
 from kaninterp.symbolic.snapping import Snapped, SnappedEdge, snap
 from kaninterp.symbolic.trimming import Trimmed, trimmed

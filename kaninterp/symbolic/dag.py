@@ -10,7 +10,7 @@ import numpy as np
 
 from kaninterp.core.frozen import Array
 from kaninterp.symbolic.compose import NumericEdge, symbol_of
-from kaninterp.symbolic.formula import bessel
+from kaninterp.symbolic.expressions import bessel
 
 __all__ = ["Graph"]
 

@@ -27,7 +27,7 @@ from kaninterp.measure.tracing import prepared
 from kaninterp.nn import KANHead
 from kaninterp.nn.formulas import formulas_of
 from kaninterp.symbolic.compose import Edge, LayerFormula, NumericEdge, composed, in_units
-from kaninterp.symbolic.formula import Formula
+from kaninterp.symbolic.expressions import Formula
 from kaninterp.symbolic.snapping import RESOLUTION, TOLERANCE, SnappedEdge, snap
 from kaninterp.symbolic.trimming import trimmed
 

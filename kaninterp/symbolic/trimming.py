@@ -12,7 +12,7 @@ from kaninterp.core.errors import DataError
 from kaninterp.core.frozen import Array
 from kaninterp.symbolic.compose import NumericEdge
 from kaninterp.symbolic.dag import Graph
-from kaninterp.symbolic.formula import Formula, evaluated
+from kaninterp.symbolic.expressions import Formula, evaluated
 
 __all__ = ["Trimmed", "trimmed"]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kaninterp.symbolic.compose import NumericEdge, symbol_of
 from kaninterp.symbolic.dag import Graph
-from kaninterp.symbolic.formula import evaluated
+from kaninterp.symbolic.expressions import evaluated
 
 X = np.random.default_rng(0).uniform(-2, 2, size=(40, 2))
 NUMERIC = {"phi_0_0_0": NumericEdge(lambda x: x**2 - 1, 5)}
