@@ -37,6 +37,8 @@ ROWS = 5000
 """Rows used at most, evenly spaced in the order of the data: formulas of a few numbers know them well from so many."""
 PARTS = (0.6, 0.2, 0.2)
 """Shares to train on, to decide by, and to report on, in time order."""
+HUGE = 1e18
+"""Outputs from here on count as undefined: float32 cannot hold their squares."""
 SQUARED = ("mse",)
 """Losses that are squared errors; others are taken for log-likelihoods when terms are weighed."""
 
@@ -68,7 +70,7 @@ class FormulaReport:
     allowed : float
         Rise up to which the formula may stand for the model: the tolerance, and what float32 does not resolve.
     rows, undefined : int
-        How many these are, and on how many of them the formula is not defined.
+        How many these are, and on how many of them the formula is not defined, or gives numbers beyond all bounds.
     """
 
     formula: Formula
@@ -211,7 +213,7 @@ def formula(
     shorter = trimmed(whole, units.given(known[0]), judged.of_formula, squared=judged.name in SQUARED)
     last = _Losses(loss, report, head, units)
     answers = shorter.formula(units.given(report[0]))
-    undefined = int((~np.isfinite(answers)).any(1).sum())
+    undefined = int((~(np.abs(answers) < HUGE)).any(1).sum())
     model_rows = last.of_head(head)
     rise = None if undefined else _rise(last.of_formula(answers) - model_rows, held, seed)
     return FormulaReport(

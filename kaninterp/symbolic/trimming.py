@@ -150,7 +150,10 @@ class _Error:
         if not np.isfinite(values).all():
             return np.inf
         self._outputs[:, self._k] = values
-        found = float(self._losses(self._outputs).mean())
+        try:
+            found = float(self._losses(self._outputs).mean())
+        except DataError:
+            return np.inf  # outputs so large that their loss is no number
         return found if np.isfinite(found) else np.inf
 
     def nats_lost(self, now: float, then: float) -> float:

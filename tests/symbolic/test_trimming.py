@@ -81,3 +81,17 @@ def test_a_classifier_is_trimmed_by_its_likelihood():
     found = trimmed(of(2.9874 * A + 0.004 * B), x, losses, squared=False)
     assert found.dropped == ("0.004*b",)
     assert found.formula.text() == "3*a"
+
+
+def test_a_loss_that_is_no_number_stands_for_a_bad_trial():
+    """A loss refuses outputs that it cannot be computed of; that ends the trial, not the trimming."""
+    x, _ = rows(0.0)
+    y = 2 * x[:, 0] + x[:, 1] + 100
+
+    def losses(outputs):
+        if np.abs(outputs[:, 0] - y).max() > 50:
+            raise DataError("the loss is not finite")
+        return (outputs[:, 0] - y) ** 2
+
+    found = trimmed(of(sympy.Float(2.0000001) * A + B + sympy.Float(100.0000001)), x, losses)
+    assert found.formula.text() == "2*a + b + 100"
