@@ -29,7 +29,7 @@ from kaninterp.nn.formulas import formulas_of
 from kaninterp.symbolic.compose import Edge, LayerFormula, NumericEdge, composed, in_units
 from kaninterp.symbolic.expressions import Formula
 from kaninterp.symbolic.snapping import RESOLUTION, TOLERANCE, SnappedEdge, snap
-from kaninterp.symbolic.trimming import trimmed
+from kaninterp.symbolic.trimming import Kind, trimmed
 
 __all__ = ["PARTS", "ROWS", "FormulaReport", "formula", "head_formula"]
 
@@ -39,8 +39,13 @@ PARTS = (0.6, 0.2, 0.2)
 """Shares to train on, to decide by, and to report on, in time order."""
 HUGE = 1e18
 """Outputs from here on count as undefined: float32 cannot hold their squares."""
-SQUARED = ("mse",)
-"""Losses that are squared errors; others are taken for log-likelihoods when terms are weighed."""
+SQUARED = ("mse", "mse_loss", "MSELoss")
+"""Losses that are squared errors."""
+LIKELIHOODS = (
+    "bce", "binary_cross_entropy_with_logits", "BCEWithLogitsLoss", "cross_entropy", "CrossEntropyLoss",
+    "gaussian_nll_loss", "GaussianNLLLoss", "poisson_nll_loss", "PoissonNLLLoss",
+)  # fmt: skip
+"""Losses that are negative log-likelihoods; others are in units of their own, of which only the ratio says anything."""
 
 Pair = tuple[Array, Array] | None
 
@@ -210,10 +215,10 @@ def formula(
     whole = head_formula(found.head, _names(view.path, head, held), units)
     known = torch.cat([learn[0], judge[0]]), torch.cat([learn[1], judge[1]])
     judged = _Losses(loss, known, head, units)
-    shorter = trimmed(whole, units.given(known[0]), judged.of_formula, squared=judged.name in SQUARED)
+    shorter = trimmed(whole, units.given(known[0]), judged.of_formula, kind=_kind(judged.name))
     last = _Losses(loss, report, head, units)
     answers = shorter.formula(units.given(report[0]))
-    undefined = int((~(np.abs(answers) < HUGE)).any(1).sum())
+    undefined = int((~(np.abs(answers) < HUGE)).reshape(len(report[0]), -1).any(1).sum())
     model_rows = last.of_head(head)
     rise = None if undefined else _rise(last.of_formula(answers) - model_rows, held, seed)
     return FormulaReport(
@@ -230,6 +235,11 @@ def formula(
         rows=len(report[0]),
         undefined=undefined,
     )
+
+
+def _kind(loss_name: str) -> Kind:
+    """How the loss of a term that goes is weighed."""
+    return "squared" if loss_name in SQUARED else "nats" if loss_name in LIKELIHOODS else "absolute"
 
 
 class _Units:
@@ -254,8 +264,8 @@ class _Units:
         return cls(select, before, None if outputs is None else (outputs.mean, outputs.scale))
 
     def given(self, x: Tensor) -> Array:
-        """Inputs of the head, in the user's units, as far as it reads them."""
-        read: Array = x[:, self._select].detach().double().cpu().numpy()
+        """Inputs of the head, in the user's units, as far as it reads them; time steps are rows of their own."""
+        read: Array = x[..., self._select].reshape(-1, len(self._select)).detach().double().cpu().numpy()
         return read if self.inputs is None else read * self.inputs[1] + self.inputs[0]
 
     def modelled(self, y: Array) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kaninterp.core.errors import InputError
+from kaninterp.core.errors import InputError, ModelError
 from kaninterp.measure.losses import Loss
 from kaninterp.nn import KANHead
 from kaninterp.training import fit
@@ -26,7 +26,7 @@ def refitted(head: KANHead, rows: tuple[Tensor, Tensor], loss: Loss) -> KANHead:
     state = {name: value.clone() for name, value in head.state_dict().items()}
     try:
         fit(head, rows, optimizer="lm", epochs=STEPS, **options)
-    except InputError:
+    except (InputError, ModelError):  # another loss, or more numbers than its matrix holds
         head.load_state_dict(state)
         fit(head, rows, optimizer="lbfgs", epochs=EPOCHS, lbfgs_steps=ITERATIONS, **options)
     with torch.no_grad():

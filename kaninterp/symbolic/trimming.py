@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -33,6 +33,8 @@ MOST_OPERATIONS = 80
 
 
 Losses = Callable[[Array], Array]
+Kind = Literal["squared", "absolute", "nats"]
+"""Losses in squared or single units of the outputs, whose scale says nothing by itself, or negative log-likelihoods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,12 +57,13 @@ class Trimmed:
     dropped: tuple[str, ...]
 
 
-def trimmed(formula: Formula, x: Array, losses: Losses, *, squared: bool = True) -> Trimmed:
+def trimmed(formula: Formula, x: Array, losses: Losses, *, kind: Kind = "squared") -> Trimmed:
     """Leave out what the rows do not support, then round.
 
     A term anywhere in the formula is replaced by its mean when that costs less than it is worth by the Bayesian
     information criterion (Schwarz 1978): ``n ln(L' / L) <= k ln n`` with L the mean squared error and k the numbers
-    saved, or ``2 n (L' - L) <= k ln n`` for a loss that is a negative log-likelihood. Numbers are then rounded one
+    saved; ``2 n ln(L' / L) <= k ln n`` with L a mean absolute error, of which the log-likelihood knows the scale as
+    little; or ``2 n (L' - L) <= k ln n`` for a loss that is a negative log-likelihood. Numbers are then rounded one
     after the other, as far as all rounding together adds less than `ROUNDING` to the loss.
 
     Parameters
@@ -71,8 +74,9 @@ def trimmed(formula: Formula, x: Array, losses: Losses, *, squared: bool = True)
         Rows, those it was fitted on among them: the criterion counts the numbers that they fixed.
     losses : callable
         Outputs (n, outputs) to the loss of every row (n,).
-    squared : bool
-        Whether that is a squared error; else it is a log-likelihood in nats.
+    kind : {"squared", "absolute", "nats"}
+        Whether that is a squared error, one in the units of the outputs, or a negative log-likelihood in nats. One whose
+        mean is below 0 has to be the latter, and is taken for it.
 
     Returns
     -------
@@ -107,9 +111,10 @@ def trimmed(formula: Formula, x: Array, losses: Losses, *, squared: bool = True)
                 "leave its domain; give rows from the range of the data it was fitted on"
             )
     before = float(losses(outputs).mean())
+    kind = kind if before >= 0 else "nats"
     expressions, dropped = [], []
     for k, expression in enumerate(formula.expressions):
-        error = _Error(formula.numeric, np.asarray(x, dtype=np.float64), losses, outputs, k, squared)
+        error = _Error(formula.numeric, np.asarray(x, dtype=np.float64), losses, outputs, k, kind)
         shorter, gone = _without_needless(expression, error)
         dropped += [replace(formula, expressions=(_in_short(each),)).text() for each in gone]
         expressions.append(_shortest(_rounded(_shortest(shorter), error)))  # what sympy merges is rounded as one
@@ -128,13 +133,13 @@ class _Error:
         losses: Losses,
         outputs: Array,
         k: int,
-        squared: bool,
+        kind: Kind,
     ) -> None:
         self.numeric, self.x, self._losses = numeric, x, losses
-        self._outputs, self._k, self._squared = outputs.copy(), k, squared
+        self._outputs, self._k, self._kind = outputs.copy(), k, kind
         middle = outputs.copy()
         middle[:, k] = middle[:, k].mean()
-        self.least = float(losses(middle).mean()) * (RESOLUTION**2 if squared else RESOLUTION)
+        self.least = float(losses(middle).mean()) * (RESOLUTION**2 if kind == "squared" else RESOLUTION)
 
     def values(self, expression: Any) -> Array:
         return evaluated(expression, self.x, self.numeric)
@@ -160,9 +165,11 @@ class _Error:
         """Twice the log-likelihood that a rise of the loss costs, in nats."""
         if not np.isfinite(then):
             return np.inf
+        if self._kind == "nats":
+            return len(self.x) * 2 * (then - now)
         least = max(self.least, float(np.finfo(np.float64).tiny))
-        rise = float(np.log((then + least) / (now + least))) if self._squared else 2 * (then - now)
-        return len(self.x) * rise
+        scales = 1 if self._kind == "squared" else 2  # a squared error is the square of a scale
+        return len(self.x) * scales * float(np.log((then + least) / (now + least)))
 
 
 def _without_needless(expression: Any, error: _Error) -> tuple[Any, list[Any]]:

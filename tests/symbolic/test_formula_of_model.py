@@ -185,3 +185,33 @@ def test_trials_that_are_spent_leave_splines_that_say_so():
     assert any("no trial is left of 1" in each.why for each in few.edges)
     with pytest.raises(InputError, match="trials"):
         snap(head, (x, y), (x, y), trials=0)
+
+
+@pytest.mark.parametrize("loss", [torch.nn.MSELoss(), torch.nn.L1Loss(), "mae", "huber"])
+def test_a_small_target_is_not_noise_whatever_the_loss_is_called(loss):
+    head, x, y = trained(lambda x: 0.002 * x[:, 0] ** 2, [2, 1], 0, n=400, noise=1e-5)
+    found = formula(head, (x, y), loss=loss, progress=False)
+    assert found.formula.inputs_of() == (0,)
+    assert found.formula_loss <= 1.1 * found.model_loss
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_a_head_at_every_time_step_gives_a_formula(outputs):
+    source = torch.Generator().manual_seed(0)
+    x = torch.rand(60, 5, 2, generator=source) * 2 - 1
+    y = torch.stack([x[..., 0] ** 2, x[..., 1]], -1)[..., :outputs]
+    model = ki.Hybrid(torch.nn.Identity(), ki.KANHead(2, outputs, domain=(-1, 1), generator=source), readout="all")
+    ki.fit(model, (x, y), optimizer="lm", epochs=5, seed=0, validation=None, progress=False)
+    found = formula(model, (x, y), progress=False)
+    assert [found.formula.text(k) for k in range(outputs)] == ["`unit 0`**2", "`unit 1`"][:outputs]
+    assert (found.rows, found.undefined) == (7, 0)  # 12 less the rows whose windows overlap
+
+
+def test_a_head_too_large_for_levenberg_marquardt_is_trained_otherwise():
+    source = torch.Generator().manual_seed(0)
+    x = torch.rand(100, 8, generator=source) * 2 - 1
+    y = x[:, :1] ** 2
+    head = ki.KANHead(8, 1, (40,), domain=(-1, 1), generator=source)
+    ki.fit(head, (x, y), optimizer="lbfgs", epochs=1, seed=0, progress=False)
+    found = formula(head, (x, y), families=["x"], trials=1, progress=False)
+    assert len(found.edges) == 8 * 40 + 40

@@ -78,7 +78,7 @@ def test_a_classifier_is_trimmed_by_its_likelihood():
     def losses(outputs):
         return np.logaddexp(0, np.where(y, -outputs[:, 0], outputs[:, 0]))
 
-    found = trimmed(of(2.9874 * A + 0.004 * B), x, losses, squared=False)
+    found = trimmed(of(2.9874 * A + 0.004 * B), x, losses, kind="nats")
     assert found.dropped == ("0.004*b",)
     assert found.formula.text() == "3*a"
 
@@ -95,3 +95,16 @@ def test_a_loss_that_is_no_number_stands_for_a_bad_trial():
 
     found = trimmed(of(sympy.Float(2.0000001) * A + B + sympy.Float(100.0000001)), x, losses)
     assert found.formula.text() == "2*a + b + 100"
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
+@pytest.mark.parametrize("kind", ["squared", "absolute"])
+def test_units_of_the_target_decide_nothing(kind, scale):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 2))
+    y = scale * (x[:, :1] + 0.1 * rng.laplace(size=(400, 1)))
+    power = 2 if kind == "squared" else 1
+    found = trimmed(
+        of(scale * A + 0.001 * scale * B), x, lambda outputs: np.abs(outputs - y).mean(1) ** power, kind=kind
+    )
+    assert [found.formula.inputs_of(), len(found.dropped)] == [(0,), 1]
