@@ -145,10 +145,10 @@ def _seen_by_head(model: nn.Module, head: KANHead, batch: Batch) -> tuple[Tensor
     """What the head is given for a batch, and what it makes of it."""
     calls: list[tuple[Tensor, Tensor]] = []
 
-    def note(_module: nn.Module, given: Any, made: Any) -> None:
-        calls.append((given[0], made))
+    def note(_module: nn.Module, given: Any, named: Any, made: Any) -> None:
+        calls.append((given[0] if given else named["x"], made))
 
-    hook = head.register_forward_hook(note)
+    hook = head.register_forward_hook(note, with_kwargs=True)
     try:
         with undisturbed(model):
             output = batch.call(model)

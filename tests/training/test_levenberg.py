@@ -375,3 +375,18 @@ def test_a_rival_keeps_what_is_frozen_and_silenced():
     assert not torch.equal(rival.kan_layers[0].weight, head.kan_layers[0].weight)
     assert all(torch.equal(a.mask, b.mask) for a, b in zip(rival.kan_layers, head.kan_layers, strict=True))
     assert isinstance(rival.kan_layers[0], KANLayer)
+
+
+def test_a_head_that_is_called_by_keyword():
+    class ByKeyword(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = KANHead(1, 1, domain=(-1, 1))
+
+        def forward(self, rows):
+            return self.head(x=rows)
+
+    x = torch.linspace(-1, 1, 50)[:, None]
+    model = ByKeyword()
+    fit(model, (x, x**2), optimizer="lm", epochs=3, validation=None, seed=0, progress=False)
+    torch.testing.assert_close(model.eval()(x).detach(), x**2, atol=1e-5, rtol=0)
