@@ -129,6 +129,8 @@ def families_of(which: Iterable[str | Family] | None = None) -> tuple[Family, ..
         return tuple(FAMILIES.values())
     if isinstance(which, str):
         raise InputTypeError(f"families: {which!r} is a text; give a list of names, such as ['x', 'sin']")
+    if not isinstance(which, Iterable):
+        raise InputTypeError(f"families: {which!r} is no list; give one of names, such as ['x', 'sin']")
     found = tuple(_family(each) for each in which)
     names = [family.name for family in found]
     if not found or len(set(names)) < len(names):

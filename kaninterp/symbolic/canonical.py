@@ -33,7 +33,10 @@ def canonical(formula: EdgeFormula) -> EdgeFormula:
     rewrite = _REWRITES.get(formula.family.name)
     if rewrite is None:
         return formula
-    a, b, c, d = rewrite(formula.a, formula.b, formula.c, formula.d)
+    try:
+        a, b, c, d = rewrite(formula.a, formula.b, formula.c, formula.d)
+    except OverflowError:  # a power of a number of extreme units
+        return formula
     if not all(map(math.isfinite, (a, b, c, d))):
         return formula
     return EdgeFormula(family=formula.family, a=a, b=b, c=c, d=d)

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kaninterp.core.edge_formula import EdgeFormula
-from kaninterp.core.errors import ShapeError
+from kaninterp.core.errors import InputError, ShapeError
+from kaninterp.core.families import Family
 from kaninterp.core.frozen import Array
 from kaninterp.symbolic.canonical import canonical
 
 if TYPE_CHECKING:
     import sympy
 
-__all__ = ["LayerFormula", "NumericEdge", "composed", "in_units"]
+__all__ = ["LayerFormula", "NumericEdge", "composed", "expression_of", "in_units"]
 
 Edge = tuple[int, int]
 
@@ -153,12 +154,36 @@ def symbol_of(i: int) -> sympy.Symbol:
     return sympy.Symbol(f"x_{i}", real=True)
 
 
+def expression_of(family: Family) -> Any:
+    """A family as sympy's expression of the symbol u.
+
+    Raises
+    ------
+    InputError
+        Its text is none, or one of something else than u.
+    """
+    import sympy
+    from sympy.core.function import AppliedUndef
+
+    u = sympy.Symbol("u")
+    try:  # from a `Family`, that is from code, never from a file
+        form = sympy.sympify(family.sympy, {"u": u})
+    except Exception as error:
+        form = error
+    if not isinstance(form, sympy.Expr) or form.free_symbols - {u} or form.atoms(AppliedUndef):
+        raise InputError(
+            f"Family {family.name!r}: sympy={family.sympy!r} is no expression of u in sympy's functions, such as "
+            "'log(1 + exp(u))'"
+        )
+    return form
+
+
 def _written(formula: EdgeFormula, x: Any) -> Any:
     """``c f(a x + b) + d`` of an expression; factors of 1 and terms of 0 are left out."""
     import sympy
 
     u = sympy.Symbol("u")
-    form = sympy.sympify(formula.family.sympy, {"u": u})  # from a `Family`, that is from code, never from a file
+    form = expression_of(formula.family)
     inner = (x if formula.a == 1 else sympy.Float(formula.a) * x) if formula.a else sympy.Integer(0)
     if formula.b:
         inner = inner + sympy.Float(formula.b)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import keyword
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from kaninterp.core.errors import InputError, ShapeError
+from kaninterp.core.errors import InputError, InputTypeError, ShapeError
 from kaninterp.core.families import FAMILIES
 from kaninterp.core.frozen import Array
 from kaninterp.symbolic.compose import NumericEdge, symbol_of
 
 __all__ = ["Formula"]
 
+CONSTANTS = ("pi", "E", "I", "oo", "zoo", "nan")
+"""Names under which sympy prints numbers; a column of that name is shown in backticks, to be told from them."""
+
+MODULES = ("numpy", "scipy")
+"""Modules that a program may import."""
 LATEX_SIGNS = {
     "\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
     "{": r"\{", "}": r"\}", "_": r"\_", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#",
@@ -50,10 +56,14 @@ class Formula:
     numeric: Mapping[str, NumericEdge] = field(default_factory=dict)
 
     def text(self, output: int = 0) -> str:
-        """The expression with the user's names, as sympy prints it; a name that is no identifier is in backticks."""
+        """The expression with the user's names, as sympy prints it.
+
+        A name that is no identifier, or that of a constant such as pi, is in backticks; one that would look like that
+        of an input before it has a number behind it.
+        """
         import sympy
 
-        shown = (name if name.isidentifier() else f"`{_in_one_line(name)}`" for name in self.input_names)
+        shown = _told_apart(map(_shown, self.input_names))
         expression = self.sympy(output)
         named = expression.xreplace({symbol_of(i): sympy.Symbol(name) for i, name in enumerate(shown)})
         written: str = sympy.sstr(named, full_prec=False)  # a number alone without zeros at its end, too
@@ -63,7 +73,8 @@ class Formula:
         """The expression in LaTeX; names are escaped."""
         import sympy
 
-        names = {symbol_of(i): rf"\text{{{_escaped(name)}}}" for i, name in enumerate(self.input_names)}
+        shown = _told_apart(map(_in_one_line, self.input_names))
+        names = {symbol_of(i): rf"\text{{{_escaped(name)}}}" for i, name in enumerate(shown)}
         written: str = sympy.latex(self.sympy(output), symbol_names=names)
         return written
 
@@ -73,7 +84,8 @@ class Formula:
         Raises
         ------
         InputError
-            Some edges are numeric and cannot be written; or a name that is no identifier.
+            Some edges are numeric and cannot be written; or a name that no function can have: no identifier, a word of
+            Python, or a module that the function uses.
         """
         from sympy.printing.numpy import SciPyPrinter
 
@@ -82,8 +94,8 @@ class Formula:
                 f"a formula with numeric edges ({', '.join(sorted(self.numeric))}) cannot be written as a program; "
                 "call it on an array, or write these edges as piecewise polynomials"
             )
-        if not name.isidentifier():
-            raise InputError(f"name={name!r} is not the name of a Python function")
+        if not name.isidentifier() or keyword.iskeyword(name) or name in MODULES:
+            raise InputError(f"name={name!r} is not the name of a Python function that uses numpy")
         printer = SciPyPrinter()
         body = printer.doprint(self.sympy(output))
         used = self.inputs_of(output)
@@ -96,9 +108,9 @@ class Formula:
 
     def sympy(self, output: int = 0) -> Any:
         """The expression itself, in the symbols ``x_0``, ``x_1``, ... of the inputs."""
-        if not 0 <= output < len(self.expressions):
-            raise InputError(f"output={output}: there are {len(self.expressions)}, numbered from 0")
-        return self.expressions[output]
+        if output not in range(len(self.expressions)):
+            raise InputError(f"output={output!r}: there are {len(self.expressions)}, numbered from 0")
+        return self.expressions[int(output)]
 
     def inputs_of(self, output: int = 0) -> tuple[int, ...]:
         """Which inputs the expression reads."""
@@ -112,8 +124,13 @@ class Formula:
         ------
         ShapeError
             Another number of columns.
+        InputTypeError
+            Something else than numbers.
         """
-        x = np.asarray(x, dtype=np.float64)
+        try:
+            x = np.asarray(x, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputTypeError(f"x: expected rows of numbers, got {type(x).__name__} ({error})") from error
         if x.ndim != 2 or x.shape[1] != len(self.input_names):
             raise ShapeError(
                 f"x of shape {x.shape}; expected (rows, {len(self.input_names)}), the inputs in their order"
@@ -153,6 +170,21 @@ def bessel(order: Any, u: Array) -> Array:
 
 def _escaped(name: str) -> str:
     return "".join(LATEX_SIGNS.get(sign, sign) for sign in _in_one_line(name))
+
+
+def _shown(name: str) -> str:
+    return name if name.isidentifier() and name not in CONSTANTS else f"`{_in_one_line(name)}`"
+
+
+def _told_apart(names: Iterable[str]) -> list[str]:
+    """Give names that look alike a number each: one symbol for two inputs is another formula."""
+    found: list[str] = []
+    for name in names:
+        unlike, k = name, 2
+        while unlike in found:
+            unlike, k = f"{name[:-1]} ({k})`" if name.endswith("`") else f"{name} ({k})", k + 1
+        found.append(unlike)
+    return found
 
 
 def _in_one_line(name: str) -> str:

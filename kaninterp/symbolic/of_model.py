@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from kaninterp.adapters import LayerView, as_view
 from kaninterp.core import Estimate
-from kaninterp.core.errors import DataError, InputError, ModelError, ShapeError
+from kaninterp.core.errors import DataError, InputError, InputTypeError, ModelError, ShapeError
 from kaninterp.core.families import Family
 from kaninterp.core.frozen import Array
 from kaninterp.data import Batch, Standardizer, check_seed, time_split
@@ -176,7 +176,9 @@ def formula(
     DataError
         No target, or too few rows.
     InputError
-        An unknown family.
+        An unknown family, or one of your own whose expression sympy cannot compute.
+    InputTypeError
+        An argument of the wrong kind.
 
     Notes
     -----
@@ -258,6 +260,8 @@ class _Units:
                 "go back to. Leave it out"
             )
         for what, each, n in (("inputs", inputs, head.in_features), ("outputs", outputs, head.out_features)):
+            if each is not None and not isinstance(each, Standardizer):
+                raise InputTypeError(f"{what}=: expected a Standardizer, got {type(each).__name__}")
             if each is not None and each.mean.shape != (n,):
                 raise ShapeError(f"{what}=: a Standardizer of {len(each.mean)} columns; the head has {n}")
         before = None if inputs is None else (inputs.mean[select], inputs.scale[select])

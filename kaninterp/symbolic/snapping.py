@@ -13,6 +13,7 @@ import copy
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from tqdm import tqdm
 from kaninterp.adapters import as_view
 from kaninterp.analysis import EdgeFit, suggest_all
 from kaninterp.core.counts import check_whole
-from kaninterp.core.errors import DataError, InputError
+from kaninterp.core.errors import DataError, InputError, InputTypeError
 from kaninterp.core.families import Family, families_of
 from kaninterp.core.frozen import Array
 from kaninterp.measure import trace
@@ -30,6 +31,7 @@ from kaninterp.measure.losses import Loss, row_losses
 from kaninterp.measure.tracing import PROGRESS_DELAY
 from kaninterp.nn import KANHead
 from kaninterp.nn.formulas import formulas_of, with_formulas
+from kaninterp.symbolic.families_written import check_written
 from kaninterp.symbolic.refit import refitted
 
 __all__ = ["Snapped", "SnappedEdge", "snap"]
@@ -131,15 +133,22 @@ def snap(
     Raises
     ------
     InputError
-        An unknown family, a tolerance below 0, less than one trial.
+        An unknown family, or one of your own whose expression sympy cannot compute; a tolerance below 0, less than one
+        trial.
+    InputTypeError
+        A tolerance, families or trials of the wrong kind.
     """
-    if not (np.isfinite(tolerance) and tolerance >= 0):
+    if not isinstance(tolerance, Real):
+        raise InputTypeError(f"tolerance: expected a number from 0 on, got {tolerance!r}")
+    if not (math.isfinite(tolerance) and tolerance >= 0):
         raise InputError(f"tolerance={tolerance}: a share from 0 on, such as 0.02 for two per cent of the loss")
     if trials is not None:
         check_whole("trials", trials)
+    tried = families_of(families)
+    check_written(tried)
     head = copy.deepcopy(head).eval()
     judged = _Judge(head, judge, loss, tolerance)
-    work = _Work(head, learn, judged, families_of(families), loss, trials)
+    work = _Work(head, learn, judged, tried, loss, trials)
     total = work.left
     with tqdm(total=total, desc="formulas", delay=PROGRESS_DELAY, leave=False, disable=not progress) as bar:
         for left in work.steps():

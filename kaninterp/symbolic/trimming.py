@@ -75,8 +75,8 @@ def trimmed(formula: Formula, x: Array, losses: Losses, *, kind: Kind = "squared
     losses : callable
         Outputs (n, outputs) to the loss of every row (n,).
     kind : {"squared", "absolute", "nats"}
-        Whether that is a squared error, one in the units of the outputs, or a negative log-likelihood in nats. One whose
-        mean is below 0 has to be the latter, and is taken for it.
+        Whether that is a squared error, one in the units of the outputs, or a negative log-likelihood in nats. A
+        loss with a mean below 0 has to be the latter, and is taken for it.
 
     Returns
     -------

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kaninterp.core.edge_formula import EdgeFormula
-from kaninterp.core.errors import InputError, ShapeError
-from kaninterp.core.families import FAMILIES
+from kaninterp.core.errors import InputError, InputTypeError, ShapeError
+from kaninterp.core.families import FAMILIES, Family
 from kaninterp.symbolic import Formula, LayerFormula, canonical, composed, in_units
-from kaninterp.symbolic.compose import NumericEdge
+from kaninterp.symbolic.compose import NumericEdge, symbol_of
 
 NUMBERS = st.floats(-3, 3).filter(lambda value: abs(value) > 1e-2)
 X = np.linspace(-0.9, 0.9, 41)
@@ -112,3 +113,47 @@ def test_wrong_rows_and_outputs():
         formula(np.zeros((3, 5)))
     with pytest.raises(InputError, match="output=1"):
         formula.text(1)
+
+
+@pytest.mark.parametrize("names", [("a\nb", "a b"), ("", ""), ("a", "a"), ("a (2)", "a"), ("é", "é")])
+def test_names_that_look_alike_stay_two_inputs(names):
+    formula = Formula(expressions=(symbol_of(0) - symbol_of(1),), input_names=names, output_names=("y",))
+    assert formula.text() != "0"
+    first, second = formula.latex().split(" - ")
+    assert first != second
+
+
+@pytest.mark.parametrize("name", ["pi", "E", "I"])
+def test_a_column_is_told_from_a_constant(name):
+    formula = Formula(expressions=(sympy.pi * symbol_of(0),), input_names=(name,), output_names=("y",))
+    assert formula.text() == f"pi*`{name}`"
+
+
+@pytest.mark.parametrize("name", ["class", "None", "numpy", "scipy"])
+def test_names_that_no_program_can_have(name):
+    formula = Formula(expressions=(sympy.sin(symbol_of(0)),), input_names=("a",), output_names=("y",))
+    with pytest.raises(InputError, match="name of a Python"):
+        formula.python(name=name)
+
+
+@pytest.mark.parametrize(("family", "a"), [("x^4", 1e80), ("1/x^4", 1e-100), ("1/x", 1e-320)])
+def test_numbers_too_extreme_to_be_rewritten_stay(family, a):
+    found = canonical(edge(family, a=a))
+    assert (found.a, found.c) == (a, 1.0)
+
+
+@pytest.mark.parametrize("text", ["foo(u)", "u +", "v * u", "'text'", "[u]", "u > 0"])
+def test_a_family_that_is_no_expression(text):
+    own = Family(name="own", function=lambda u: u, sympy=text)
+    formulas = {(0, 0): EdgeFormula(family=own, a=1, b=0, c=1, d=0)}
+    layer = LayerFormula(bias=np.zeros(1), src=1, formulas=formulas, numeric={})
+    with pytest.raises(InputError, match="expression of u"):
+        composed([layer])
+
+
+def test_odd_arguments_of_a_formula():
+    formula = Formula(expressions=(symbol_of(0),), input_names=("a",), output_names=("y",))
+    with pytest.raises(InputError, match="output='a'"):
+        formula.text("a")
+    with pytest.raises(InputTypeError, match="rows of numbers"):
+        formula([["a"]])

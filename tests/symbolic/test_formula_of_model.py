@@ -9,7 +9,8 @@ import torch
 from sklearn.datasets import make_moons
 
 import kaninterp as ki
-from kaninterp.core.errors import DataError, InputError, ModelError, ShapeError
+from kaninterp.core.errors import DataError, InputError, InputTypeError, ModelError, ShapeError
+from kaninterp.core.families import Family
 from kaninterp.data import Standardizer
 from kaninterp.symbolic import formula, snap
 from kaninterp.symbolic.of_model import head_formula
@@ -215,3 +216,20 @@ def test_a_head_too_large_for_levenberg_marquardt_is_trained_otherwise():
     ki.fit(head, (x, y), optimizer="lbfgs", epochs=1, seed=0, progress=False)
     found = formula(head, (x, y), families=["x"], trials=1, progress=False)
     assert len(found.edges) == 8 * 40 + 40
+
+
+@pytest.mark.parametrize("text", ["foo(u)", "besselj(1, u)", "v * u"])
+def test_a_family_that_cannot_be_written_is_refused_before_training(text, monkeypatch):
+    monkeypatch.setattr("kaninterp.symbolic.snapping.refitted", None)
+    head, x, y = trained(start, [2, 1], 0, n=400)
+    with pytest.raises(InputError, match="Family 'own'"):
+        formula(head, (x, y), families=[Family(name="own", function=np.tanh, sympy=text)], progress=False)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"tolerance": "a"}, {"tolerance": None}, {"families": 3}, {"inputs": 3}, {"outputs": np.ones(1)}]
+)
+def test_arguments_of_the_wrong_kind(odd):
+    head, x, y = trained(start, [2, 1], 0, n=400)
+    with pytest.raises(InputTypeError, match=next(iter(odd))):
+        formula(head, (x, y), progress=False, **odd)
