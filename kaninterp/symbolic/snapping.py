@@ -64,7 +64,7 @@ class SnappedEdge:
     family : str or None
         Its function; None: it stayed a spline.
     r2 : float
-        Of the best formula on the curve, when it was last fitted.
+        Of the best formula on the curve, when it was last fitted; 1 for an edge that was a formula before.
     why : str
         Why it stayed a spline; "" for a formula.
     """
@@ -228,10 +228,10 @@ class _Work:
             SnappedEdge(
                 edge=edge,
                 family=found[edge].family.name if edge in found else None,
-                r2=fits[0].r2,
-                why="" if edge in found else self._failed.get(edge, fits[0].why),
+                r2=self._fits[edge][0].r2 if edge in self._fits else 1.0,
+                why="" if edge in found else self._failed.get(edge, self._fits[edge][0].why),
             )
-            for edge, fits in sorted(self._fits.items())
+            for edge in sorted({*self._fits, *found})
         )
         loss = float(self._judge.rows(self._head).mean())
         return Snapped(head=self._head, edges=edges, loss_before=self._judge.first, loss=loss)

@@ -9,9 +9,11 @@ import torch
 from sklearn.datasets import make_moons
 
 import kaninterp as ki
+from kaninterp.core.edge_formula import EdgeFormula
 from kaninterp.core.errors import DataError, InputError, InputTypeError, ModelError, ShapeError
-from kaninterp.core.families import Family
+from kaninterp.core.families import FAMILIES, Family
 from kaninterp.data import Standardizer
+from kaninterp.nn.formulas import with_formulas
 from kaninterp.symbolic import formula, snap
 from kaninterp.symbolic.of_model import head_formula
 
@@ -233,3 +235,10 @@ def test_arguments_of_the_wrong_kind(odd):
     head, x, y = trained(start, [2, 1], 0, n=400)
     with pytest.raises(InputTypeError, match=next(iter(odd))):
         formula(head, (x, y), progress=False, **odd)
+
+
+def test_edges_that_were_formulas_before_are_listed():
+    head, x, y = trained(lambda x: torch.sin(3 * x[:, 0]) + x[:, 1] ** 2, [2, 1], 0, n=400)
+    sine = EdgeFormula(family=FAMILIES["sin"], a=3.0, b=0.0, c=1.0, d=0.0)
+    found = formula(with_formulas(head, {(0, 0, 0): sine}), (x, y), progress=False)
+    assert [(each.edge, each.family) for each in found.edges] == [((0, 0, 0), "sin"), ((0, 0, 1), "x^2")]
