@@ -149,3 +149,19 @@ def test_a_model_that_goes_on_after_its_kan_gives_the_reason():
     assert "does something with the KAN's output" in found.remark
     with pytest.raises(KanInterpError):
         ki.report(model, x[:, :2], **FAST)  # what does not fit is still an error, not a remark
+
+
+def test_a_column_named_like_a_spline_is_none(square):
+    head, table = square
+    named = table.rename(columns={"a": "phi_mean"})
+    page = ki.report(head, named, target="y", **FAST).to_html()
+    assert "phi_mean**2" in page
+    assert "is an edge that stayed a spline" not in page
+
+
+def test_a_loss_that_is_a_module_makes_logits_too():
+    x = rows(600, 2)
+    y = (x[:, 0] > 0.3).long()
+    page = ki.report(trained(x, y, (2, 2), optimizer="lbfgs"), (x, y), loss=torch.nn.CrossEntropyLoss(), **FAST)
+    assert page.analysis.formula.outputs
+    assert "What is written are logits" in page.to_html()

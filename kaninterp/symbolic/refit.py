@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from kaninterp.core.errors import InputError, ModelError
+from kaninterp.core.errors import InputError, ModelError, StateError
 from kaninterp.measure.losses import Loss
 from kaninterp.nn import KANHead
 from kaninterp.training import fit
@@ -21,13 +22,17 @@ EPOCHS, ITERATIONS = 3, 20
 
 
 def refitted(head: KANHead, rows: tuple[Tensor, Tensor], loss: Loss) -> KANHead:
-    """Train a head in place, all rows at once, by the quickest way there is for its loss and size."""
+    """Train a head in place, all rows at once, by the quickest way there is for its loss and size.
+
+    Where training diverges (a steep function, carried too far), the head is as it was in the epoch before.
+    """
     options: dict[str, Any] = {"validation": None, "domain_updates": 0.0, "loss": loss, "progress": False, "seed": 0}
     state = {name: value.clone() for name, value in head.state_dict().items()}
     try:
         fit(head, rows, optimizer="lm", epochs=STEPS, **options)
     except (InputError, ModelError):  # another loss, or more numbers than its matrix holds
         head.load_state_dict(state)
-        fit(head, rows, optimizer="lbfgs", epochs=EPOCHS, lbfgs_steps=ITERATIONS, **options)
+        with suppress(StateError):
+            fit(head, rows, optimizer="lbfgs", epochs=EPOCHS, lbfgs_steps=ITERATIONS, **options)
     with torch.no_grad():
         return head.eval()

@@ -242,3 +242,13 @@ def test_edges_that_were_formulas_before_are_listed():
     sine = EdgeFormula(family=FAMILIES["sin"], a=3.0, b=0.0, c=1.0, d=0.0)
     found = formula(with_formulas(head, {(0, 0, 0): sine}), (x, y), progress=False)
     assert [(each.edge, each.family) for each in found.edges] == [((0, 0, 0), "sin"), ((0, 0, 1), "x^2")]
+
+
+def test_a_trial_that_diverges_is_a_trial_that_failed():
+    source = torch.Generator().manual_seed(100)
+    x = 60 * torch.rand(200, 2, generator=source) - 30
+    head = ki.KANHead(2, 1, (2,), domain=(-30, 30), generator=torch.Generator().manual_seed(0))
+    steep = ["exp", "x^5", "1/x^4", "tan"]
+    found = formula(head, (x, (x[:, :1] > 0).float()), loss="bce", families=steep, trials=6, progress=False)
+    assert np.isfinite(found.head_loss)
+    assert len(found.edges) == 6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from kaninterp.core.written import Written, WrittenEdge, WrittenLosses
 from kaninterp.render.blocks import Block, Paragraph, Section
 from kaninterp.render.cells import Cell, Name, Table
@@ -27,7 +29,7 @@ MOST_EDGES = 200
 """Rows of the table of edges, about 200 bytes each."""
 LONGEST_TERM = 120
 """Characters of a term that was left out."""
-LOGITS = ("cross_entropy", "bce")
+LOGITS = ("cross_entropy", "CrossEntropyLoss", "bce", "BCEWithLogitsLoss")
 """Losses of a classifier."""
 HOW = (
     "** is a power and * a product; names that are no single word stand in backticks. Each expression came from the "
@@ -102,7 +104,7 @@ def _lines(written: Written, losses: WrittenLosses) -> FormulaLines:
     note = HOW
     if losses.name in LOGITS:
         note = f"What is written are logits, before the loss makes probabilities of them. {note}"
-    if any("phi_" in output.text for output in written.outputs):
+    if any(re.search(r"\bphi_\d+_\d+_\d+\(", output.text) for output in written.outputs):
         note += " phi_1_0_2(...) is an edge that stayed a spline: layer 1, from node 2 to node 0."
     if left > 0:
         note += f" {count(left)} more outputs are not shown; kaninterp.symbolic.formula(model, data) has all."
