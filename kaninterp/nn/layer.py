@@ -422,6 +422,8 @@ class KANLayer(nn.Module):
         for name in ("bias", "mask", "calibrated", "seen"):
             getattr(new, name).copy_(getattr(self, name))
         new.start.copy_(carried(self.start, self.coef, new.coef))
+        new.weight.requires_grad_(self.weight.requires_grad)
+        new.bias.requires_grad_(self.bias.requires_grad)
         new.formulas = copy.deepcopy(self.formulas)
         new._domain_changed()
         new._sync_flags()
