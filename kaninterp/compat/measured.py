@@ -116,6 +116,8 @@ class Measured(Base):
         varscale: float = 1.0,
         *,
         mask: bool = False,
+        mode: str = "supervised",
+        out_vars_offset: float = 0.0,
     ) -> Figure:
         """Draw the network; an edge is the darker the more it matters.
 
@@ -129,7 +131,7 @@ class Measured(Base):
             KAN 2.0 score; standard deviation of the edge per standard deviation of its argument; the former alone.
         scale
             Size; 0.5 is the ordinary one.
-        tick, sample, varscale
+        tick, sample, varscale, mode, out_vars_offset
             Taken and not needed: curves are drawn over the range of the rows.
         in_vars, out_vars
             Names of the inputs (all of the data, or those that are read) and of the outputs.
@@ -142,7 +144,7 @@ class Measured(Base):
         -------
         matplotlib.figure.Figure
         """
-        del tick, sample, varscale
+        del tick, sample, varscale, mode, out_vars_offset
         hidden = self._left_out if mask else None
         return drawn(
             self.head, self.traced(), folder=folder, beta=beta, metric=metric, scale=2.0 * scale, in_vars=in_vars,

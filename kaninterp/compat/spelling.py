@@ -35,6 +35,21 @@ NOT_HERE: Mapping[str, str] = {
     "feature_interaction": "use kaninterp.report(model.head, data), which measures interactions",
     "module": "use kaninterp.check, or a backbone in front of model.head",
     "set_mode": "use fix_symbolic, unfix_symbolic or remove_edge",
+    "acts": "use model.get_act(), the values of all nodes by layer",
+    "spline_preacts": "use x, y = model.get_fun(l, i, j)",
+    "spline_postacts": "use x, y = model.get_fun(l, i, j)",
+    "spline_postsplines": "use x, y = model.get_fun(l, i, j)",
+    "acts_scale": "use model.edge_scores",
+    "act_fun": "use model.head.layers[l]: its weight, knots, mask and, by edge, edges(x)",
+    "symbolic_fun": "use kaninterp.nn.formulas.formulas_of(model.head), a dict of (layer, dst, src) to formula",
+    "biases": "use model.head.layers[l].bias",
+    "reg": "use model.head.penalty(edge=1.0, entropy=2.0) in a training loop of your own",
+    "get_reg": "use model.head.penalty(edge=1.0, entropy=2.0) in a training loop of your own",
+    "lock": "edges do not share functions; use fix_symbolic to fix some",
+    "unlock": "edges do not share functions; use unfix_symbolic to free some",
+    "save_ckpt": "use model.saveckpt(path)",
+    "load_ckpt": "use KAN.loadckpt(path)",
+    "clear_ckpts": "nothing is written behind your back; delete the files that you saved",
 }
 """Calls of pykan that are not here, and what to do."""
 
@@ -45,7 +60,8 @@ OPTIMIZERS: Mapping[str, str] = {"lbfgs": "lbfgs", "adam": "adam", "lm": "lm"}
 
 IGNORED: Mapping[str, frozenset[str]] = {
     "KAN": frozenset({
-        "mult_arity", "scale_base_mu", "scale_base_sigma", "grid_eps", "sp_trainable", "symbolic_enabled", "save_act",
+        "mult_arity", "scale_base_mu", "scale_base_sigma", "noise_scale_base", "grid_eps", "sp_trainable",
+        "symbolic_enabled", "save_act",
         "auto_save", "first_init", "ckpt_path", "state_id", "round", "affine_trainable", "sb_trainable", "sparse_init",
         "scale_base", "base_fun_name",
     }),
@@ -113,7 +129,7 @@ def base_of(base_fun: Any) -> str:
     )
 
 
-def check_ignored(given: Mapping[str, Any], call: str) -> None:
+def check_ignored(given: Mapping[str, Any], call: str, base: Any = None) -> None:
     """Refuse arguments that pykan has not, and those whose value would change the model and cannot be met here.
 
     Raises
@@ -127,7 +143,7 @@ def check_ignored(given: Mapping[str, Any], call: str) -> None:
         if name not in IGNORED[call]:
             raise TypeError(f"{call}() got an unexpected keyword argument {name!r}")
         allowed, advice = REFUSED.get(name, (value, ""))
-        if value != allowed:
+        if value != allowed and not (name == "sb_trainable" and base == "zero"):  # no base, nothing to train
             raise InputError(f"{call}({name}={value!r}): only {allowed!r} is taken; {advice}")
 
 
@@ -168,8 +184,8 @@ def penalty_weights(
 def active_nodes(ids: Any, widths: Sequence[int]) -> list[tuple[int, int]]:
     """Hidden nodes to keep, (layer, index), from pykan's ``active_neurons_id``.
 
-    pykan 0.0.x lists every layer from the inputs on (as many lists as layers, with or without that of the outputs),
-    0.2.x the hidden layers only. They are told apart by the number of lists.
+    pykan 0.0.x lists every layer from the inputs to the outputs, 0.2.x the hidden layers only. They are told apart by
+    the number of lists.
 
     Raises
     ------

@@ -20,7 +20,7 @@ from kaninterp.symbolic.of_model import head_formula
 
 from .spelling import families_given, index
 
-__all__ = ["all_fixed", "expressions", "fixed", "suggestion"]
+__all__ = ["all_fixed", "expressions", "fixed", "shortened", "suggestion"]
 
 Edge = tuple[int, int, int]
 Measures = tuple[Any, Any] | Sequence[Any] | None
@@ -133,6 +133,18 @@ def expressions(
             raise ShapeError(f"output_normalizer: {len(means)} numbers; expected {len(outputs)}, one per output")
         outputs = [y * size + mean for y, mean, size in zip(outputs, means, sizes, strict=True)]
     return outputs, variables
+
+
+def shortened(expression: Any, digits: int | None, simplify: bool) -> Any:
+    """An expression, simplified by sympy if asked for, with its floating numbers rounded to digits behind the point."""
+    import sympy
+
+    shorter = sympy.simplify(expression) if simplify else expression
+    if digits is None:
+        return shorter
+    return shorter.xreplace(
+        {number: sympy.Float(round(float(number), digits)) for number in shorter.atoms(sympy.Float)}
+    )
 
 
 def _of_those_read(values: Sequence[Any], read: Sequence[int], width: int, what: str) -> list[Any]:

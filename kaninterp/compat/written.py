@@ -11,6 +11,7 @@ from kaninterp.nn.formulas import formulas_of, without_formulas
 
 from . import symbolic
 from .pruned import Pruned
+from .spelling import index
 
 __all__ = ["Written"]
 
@@ -139,7 +140,13 @@ class Written(Pruned):
         self._become(without_formulas(self.head))
 
     def symbolic_formula(
-        self, var: Sequence[Any] | None = None, normalizer: Any = None, output_normalizer: Any = None
+        self,
+        var: Sequence[Any] | None = None,
+        normalizer: Any = None,
+        output_normalizer: Any = None,
+        *,
+        floating_digit: int | None = None,
+        simplify: bool = False,
     ) -> tuple[list[Any], list[Any]]:
         """Expressions of the outputs and their variables, as sympy's.
 
@@ -149,6 +156,10 @@ class Written(Pruned):
             Names of the inputs; ``x_1``, ``x_2``, ... by their numbers in the data if not given.
         normalizer, output_normalizer : (mean, std), optional
             What inputs and labels were normalised with; the expressions are in the units before that.
+        floating_digit : int, optional
+            pykan 0.0: digits behind the point that numbers are rounded to; None: they stay as they are.
+        simplify : bool
+            pykan 0.0: whether sympy simplifies the expressions, before they are rounded.
 
         Returns
         -------
@@ -157,7 +168,9 @@ class Written(Pruned):
         list of sympy.Symbol
             One per input that is read.
         """
-        return symbolic.expressions(self.head, var, normalizer, output_normalizer)
+        digits = None if floating_digit is None else index("floating_digit", floating_digit)
+        found, variables = symbolic.expressions(self.head, var, normalizer, output_normalizer)
+        return [symbolic.shortened(each, digits, simplify) for each in found], variables
 
     def _live_edge(self, layer: Any, src: Any, dst: Any) -> tuple[int, int, int]:
         depth, i, j = self._edge(layer, src, dst)
