@@ -106,7 +106,8 @@ def fit_kan(
             results["reg"].append(float(edges + _of_coefficients(head, weights)))
         with preserved_rng():
             for name, metric in zip(names, metrics, strict=True):
-                results[name].append(float(metric()))
+                value = metric()
+                results[name].append(float(value.detach() if torch.is_tensor(value) else value))
             if after_step is not None:
                 after_step(len(results["reg"]) - 1)
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kaninterp.core.errors import InputError, StateError
+from kaninterp.core.errors import InputError
 from kaninterp.data.rng import check_seed
 from kaninterp.nn import KANHead
 
@@ -87,7 +87,7 @@ class KAN(Written):
         seed: int = 1,
         **ignored: Any,
     ) -> None:
-        check_ignored(ignored, "KAN")
+        check_ignored(ignored, "KAN", base_fun)
         check_seed(seed)
         widths = widths_of(width)
         low, high = _ends(grid_range)
@@ -208,6 +208,7 @@ class KAN(Written):
                 self._saved(Path(img_folder) / f"{step}.png", beta=beta, in_vars=in_vars, out_vars=out_vars)
 
         before, self._rows = self._rows, rows
+        weights = [parameter.detach().clone() for parameter in self.head.parameters()]
         try:
             return fit_kan(
                 self.head,
@@ -225,10 +226,9 @@ class KAN(Written):
                 seed=self.seed,
                 progress=progress and log > 0,
             )
-        except StateError:  # some steps were made
-            raise
         except BaseException:
-            self._rows = before
+            if all(torch.equal(old, new) for old, new in zip(weights, self.head.parameters(), strict=True)):
+                self._rows = before  # no step was made: also an interrupt or a metric that fails may end it after some
             raise
 
     def train(self, mode: Any = True, *args: Any, **options: Any) -> Any:
@@ -264,15 +264,16 @@ class KAN(Written):
         another_model
             Left as it is.
         x : Tensor, optional
-            Rows that everything is measured on from now on; those of the other model if not given.
+            Rows that everything is measured on from now on, with all inputs of the other model's data; those of the
+            other model if not given.
         """
         if another_model.width != self.width:
             raise InputError(
                 f"the other model has widths {another_model.width}, this one {self.width}; make them alike"
             )
-        rows = another_model._rows if x is None else rows_of(x, self.head)
-        self.head = another_model.head.refine(self.grid).train(self.head.training)
-        self._rows = rows
+        head = another_model.head.refine(self.grid).to(self.head.kan_layers[0].weight).train(self.head.training)
+        rows = another_model._rows if x is None else rows_of(x, head)
+        self.head, self._rows = head, rows
         return self
 
     def update_grid_from_samples(self, x: Tensor) -> None:

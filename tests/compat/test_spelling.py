@@ -6,6 +6,7 @@ import inspect
 
 import numpy as np
 import pytest
+import sympy
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -200,8 +201,6 @@ def test_suggestion_has_four_parts(model):
 
 
 def test_formula_in_other_units(dataset):
-    import sympy
-
     model = KAN([2, 1], grid=3, seed=0)
     model.fit(dataset, opt="LM", steps=10, log=0)
     model.auto_symbolic(lib=["x", "x^2"])
@@ -241,6 +240,66 @@ def test_files(model, tmp_path, dataset):
     (tmp_path / "kept_rows.npz").write_bytes(b"nothing")
     with pytest.raises(FileFormatError):
         KAN.loadckpt(path)
+
+
+def test_arguments_of_the_first_version_are_understood(model):
+    KAN([2, 1], noise_scale_base=0.1)
+    KAN([1, 1], grid=200, sp_trainable=False, sb_trainable=False, base_fun="zero")  # no base, nothing to hold still
+    model.plot(mode="supervised", out_vars_offset=0.08)
+    [whole], _ = model.symbolic_formula()
+    [rounded], _ = model.symbolic_formula(floating_digit=2, simplify=False)
+    numbers = rounded.atoms(sympy.Float)
+    assert numbers
+    assert all(abs(float(each) - round(float(each), 2)) < 1e-12 for each in numbers)
+    assert whole != rounded
+    assert model.symbolic_formula(simplify=True)[0][0].free_symbols == whole.free_symbols
+
+
+def test_an_interrupted_fit_measures_on_the_rows_it_was_trained_on(dataset):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    model = KAN([2, 3, 1], seed=0)
+    model(dataset["train_input"][:20])
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(dataset, steps=3, metrics=[interrupted], log=0)
+    assert len(model.get_act()[0]) == len(dataset["train_input"])
+    with pytest.raises(InputError):
+        model.fit({name: part[:7] for name, part in dataset.items()}, opt="SGD", log=0)
+    assert len(model.get_act()[0]) == len(dataset["train_input"])
+
+
+def test_metrics_may_carry_a_gradient(dataset):
+    model = KAN([2, 1], seed=0)
+
+    def error():
+        return (model(dataset["train_input"]) - dataset["train_label"]).square().mean()
+
+    losses = model.fit(dataset, steps=2, metrics=[error], log=0)
+    assert losses["error"][-1] == pytest.approx(losses["train_loss"][-1] ** 2, rel=1e-4)
+
+
+def test_taking_over_keeps_number_type_and_columns(model, dataset):
+    x = dataset["train_input"]
+    double = KAN([2, 3, 2, 1], grid=6, seed=1).double().initialize_from_another_model(model)
+    torch.testing.assert_close(double(x.double()), model(x).double(), rtol=1e-4, atol=1e-4)
+    fewer = KAN([3, 2, 1], seed=0)
+    fewer(torch.rand(50, 3, generator=torch.Generator().manual_seed(0)))
+    fewer = fewer.prune_input(active_inputs=[0, 2])
+    taken = KAN([2, 2, 1], seed=0)
+    with pytest.raises(ShapeError, match="3"):  # the model it takes over reads two of three columns
+        taken.initialize_from_another_model(fewer, x[:, :2])
+    assert taken.head.in_features == 2
+    rows = torch.rand(40, 3, generator=torch.Generator().manual_seed(1))
+    assert taken.initialize_from_another_model(fewer, rows).get_act()[0].shape == (40, 2)
+
+
+def test_what_is_frozen_stays_so():
+    model = KAN([2, 3, 1], bias_trainable=False)
+    model(torch.rand(50, 2, generator=torch.Generator().manual_seed(0)))
+    for each in (model.copy(), model.refine(6), model.prune(node_th=0.0, edge_th=0.0), model.prune_input(0.0)):
+        frozen = {name.rsplit(".", 1)[-1] for name, value in each.named_parameters() if not value.requires_grad}
+        assert frozen == {"bias"}
 
 
 @pytest.mark.parametrize("call", sorted(NOT_HERE))
