@@ -26,7 +26,9 @@ class Base(nn.Module):
     """A `KANHead`, and the rows that scores, prunes, plots and formulas are measured on.
 
     These are the training rows of the last `fit`. A model that was never fitted uses the first batch it was called
-    with. What is run through it afterwards changes nothing; `get_act` sets other rows on purpose.
+    with. What is run through it afterwards changes nothing; `get_act` sets other rows on purpose. After a training loop
+    of one's own, above all of a backbone below, that first batch is of before the training: call ``get_act`` with what
+    the KAN reads now, or measure the whole with ``kaninterp.trace(host, data)``.
 
     Attributes
     ----------
