@@ -115,6 +115,7 @@ def test_what_adds_up_has_no_interaction_however_correlated(seed, count, r, dtyp
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10_000), st.permutations(range(4)), st.floats(0.1, 50), st.floats(-20, 20))
 def test_shares_follow_the_columns_and_ignore_units(seed, order, scale, shift):
+    # a shift twenty times the output's own size takes digits from the differences
     source = torch.Generator().manual_seed(seed)
     x = torch.randn(50, 4, generator=source, dtype=torch.float64)
     order = list(order)
@@ -127,8 +128,8 @@ def test_shares_follow_the_columns_and_ignore_units(seed, order, scale, shift):
     moved = interactions(
         Of(lambda z: scale * formula(z[:, back]) + shift), x[:, order], columns=range(4), progress=False
     )
-    np.testing.assert_allclose(moved.share[0], plain.share[0][np.ix_(order, order)], rtol=1e-6, atol=1e-9)
-    np.testing.assert_allclose(moved.high[0], plain.high[0][np.ix_(order, order)], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(moved.share[0], plain.share[0][np.ix_(order, order)], rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose(moved.high[0], plain.high[0][np.ix_(order, order)], rtol=1e-5, atol=1e-9)
 
 
 def learnt(problem, epochs, hidden, seed=0):
