@@ -39,7 +39,7 @@ class LayerSums:
     def add(self, x: Tensor) -> Tensor:
         """Take rows, (n, src), and give what the layer makes of them, (n, dst)."""
         columns = x.detach().T.contiguous()
-        table, _ = NodeTable.of_columns(numbers(columns))
+        table = NodeTable.of_columns(numbers(columns))
         self._inputs = table if self._inputs is None else self._inputs.merge(table)
         self._ranges.add(columns)
         return self._edges.add(x, columns)

@@ -23,9 +23,7 @@ def raw_block(values: Tensor, names: tuple[str, ...]) -> RawTable:
     found: RawTable | None = None
     for part in torch.split(values.reshape(-1, values.shape[-1]), max(CACHED // max(values.shape[-1], 1), 1)):
         rows = numbers(part)
-        co, table = (
-            _moments(rows) if len(rows) else (np.zeros((len(names), len(names))), NodeTable.of_columns(rows.T)[0])
-        )
+        co, table = _moments(rows) if len(rows) else (np.zeros((len(names), len(names))), NodeTable.of_columns(rows.T))
         block = RawTable(names=names, nodes=table, co=co, lags=int(values.shape[1]))
         found = block if found is None else found.merge(block)
     assert found is not None  # noqa: S101 - `torch.split` gives at least one part
