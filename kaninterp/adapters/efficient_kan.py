@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from kaninterp.adapters.basis_layer import BasisLayer, base_kind
-from kaninterp.adapters.splines import knot_planes
+from kaninterp.adapters.splines import inner_knots, spline_and_base
 from kaninterp.adapters.structure import attribute, has_tensors
 
 __all__ = ["is_efficient_kan", "view_efficient_kan"]
@@ -42,7 +42,7 @@ def view_efficient_kan(module: nn.Module) -> BasisLayer:
     order = int(layer.spline_order)
 
     def basis(x: Tensor) -> Tensor:
-        return torch.cat((knot_planes(x, layer.grid, order), layer.base_activation(x).unsqueeze(1)), dim=1)
+        return spline_and_base(x, layer.grid, order, layer.base_activation)
 
     def weight() -> Tensor:
         spline = layer.spline_weight
@@ -56,7 +56,7 @@ def view_efficient_kan(module: nn.Module) -> BasisLayer:
     )
     return BasisLayer(
         module,
-        knots=layer.grid[:, order : layer.grid.shape[1] - order],
+        knots=inner_knots(layer.grid, order),
         order=order,
         basis=basis,
         splines=True,

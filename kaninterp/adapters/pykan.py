@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from kaninterp.adapters.basis_layer import BasisLayer, base_kind, numbers
-from kaninterp.adapters.splines import knot_planes
+from kaninterp.adapters.pykan_layer import spline_weight
+from kaninterp.adapters.splines import inner_knots, spline_and_base
 from kaninterp.adapters.structure import attribute
 from kaninterp.adapters.view import ModelView
 from kaninterp.core.errors import ModelError
@@ -146,7 +147,7 @@ def _layer(model: Any, depth: int) -> BasisLayer:
     slots = _slots(has_formula)
 
     def basis(x: Tensor) -> Tensor:
-        planes = [knot_planes(x, spline.grid, order), spline.base_fun(x).unsqueeze(1)]
+        planes = [spline_and_base(x, spline.grid, order, spline.base_fun)]
         if slots:
             own = torch.zeros(x.shape[0], 1 + max(slots.values()), x.shape[1], dtype=x.dtype, device=x.device)
             for (j, i), slot in slots.items():
@@ -155,11 +156,9 @@ def _layer(model: Any, depth: int) -> BasisLayer:
         return torch.cat(planes, dim=1)
 
     def weight() -> Tensor:
-        mask = spline.mask.T.unsqueeze(1)
-        parts = [spline.coef.permute(1, 2, 0) * spline.scale_sp.T.unsqueeze(1) * mask]
-        parts.append(spline.scale_base.T.unsqueeze(1) * mask)
+        parts = [spline_weight(spline)]
         if slots:
-            own = torch.zeros(mask.shape[0], 1 + max(slots.values()), mask.shape[2]).to(mask)
+            own = torch.zeros(parts[0].shape[0], 1 + max(slots.values()), parts[0].shape[2]).to(parts[0])
             for (j, i), slot in slots.items():
                 own[j, slot, i] = formulas.mask[j, i]
             parts.append(own)
@@ -179,10 +178,9 @@ def _layer(model: Any, depth: int) -> BasisLayer:
         result: Tensor = model.node_scale[depth] * y + model.node_bias[depth]
         return result
 
-    grid = spline.grid
     made = BasisLayer(
         spline,
-        knots=grid[:, order : grid.shape[1] - order],
+        knots=inner_knots(spline.grid, order),
         order=order,
         basis=basis,
         splines=not slots,

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from kaninterp.adapters.basis_layer import BasisLayer, base_kind, numbers
-from kaninterp.adapters.splines import knot_planes
+from kaninterp.adapters.splines import inner_knots, spline_and_base
 from kaninterp.adapters.structure import attribute, has_tensors
 
-__all__ = ["is_pykan_layer", "view_pykan_layer"]
+__all__ = ["is_pykan_layer", "spline_weight", "view_pykan_layer"]
 
 
 def is_pykan_layer(module: nn.Module) -> bool:
@@ -30,26 +30,28 @@ def is_pykan_layer(module: nn.Module) -> bool:
     return known and isinstance(attribute(module, "k"), int) and callable(attribute(module, "base_fun"))
 
 
+def spline_weight(layer: Any) -> Tensor:
+    """Coefficients of the splines and of the base branch, (dst, G + k + 1, src), masked edges 0."""
+    mask = layer.mask.T.unsqueeze(1)
+    spline = layer.coef.permute(1, 2, 0) * layer.scale_sp.T.unsqueeze(1)
+    return torch.cat((spline * mask, layer.scale_base.T.unsqueeze(1) * mask), dim=1)
+
+
 def view_pykan_layer(module: nn.Module) -> BasisLayer:
     """View of one layer."""
     layer: Any = module
     order = int(layer.k)
 
     def basis(x: Tensor) -> Tensor:
-        return torch.cat((knot_planes(x, layer.grid, order), layer.base_fun(x).unsqueeze(1)), dim=1)
-
-    def weight() -> Tensor:
-        mask = layer.mask.T.unsqueeze(1)
-        spline = layer.coef.permute(1, 2, 0) * layer.scale_sp.T.unsqueeze(1)
-        return torch.cat((spline * mask, layer.scale_base.T.unsqueeze(1) * mask), dim=1)
+        return spline_and_base(x, layer.grid, order, layer.base_fun)
 
     return BasisLayer(
         module,
-        knots=layer.grid[:, order : layer.grid.shape[1] - order],
+        knots=inner_knots(layer.grid, order),
         order=order,
         basis=basis,
         splines=True,
-        weight=weight,
+        weight=lambda: spline_weight(layer),
         base=int(layer.coef.shape[2]),
         base_name=base_kind(layer.base_fun),
         alive=numbers(layer.mask).T != 0,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-__all__ = ["bump_planes", "knot_planes", "power_planes"]
+__all__ = ["bump_planes", "inner_knots", "knot_planes", "power_planes", "spline_and_base"]
 
 FLASHKAN_SIXTH = 0.16666667
 """What flashkan multiplies its sums with: a sixth to eight digits, which float64 tells from a sixth."""
@@ -40,6 +42,16 @@ def knot_planes(x: Tensor, ladder: Tensor, order: int) -> Tensor:
         falling = (knots[:, k + 1 :] - at) / (knots[:, k + 1 :] - knots[:, 1:-k])
         values = torch.nan_to_num(rising * values[..., :-1] + falling * values[..., 1:])
     return values.transpose(1, 2)
+
+
+def spline_and_base(x: Tensor, ladder: Tensor, order: int, base: Callable[[Tensor], Tensor]) -> Tensor:
+    """Planes of a layer with a base branch: the splines of `knot_planes`, then the base, (n, G + order + 1, src)."""
+    return torch.cat((knot_planes(x, ladder, order), base(x).unsqueeze(1)), dim=1)
+
+
+def inner_knots(ladder: Tensor, order: int) -> Tensor:
+    """The knots of the domain, (src, G + 1), of those with `order` more on each side."""
+    return ladder[:, order : ladder.shape[1] - order]
 
 
 def bump_planes(x: Tensor, start: Tensor, per_unit: float, count: int) -> Tensor:
