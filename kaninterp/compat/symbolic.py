@@ -16,7 +16,7 @@ from kaninterp.nn import KANHead
 from kaninterp.nn.formulas import formulas_of, with_formulas
 from kaninterp.nn.head import original_ids
 from kaninterp.symbolic.compose import symbol_of
-from kaninterp.symbolic.of_model import head_formula
+from kaninterp.symbolic.of_head import head_formula
 
 from .spelling import families_given, index
 

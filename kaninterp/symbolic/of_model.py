@@ -12,9 +12,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from kaninterp.adapters import LayerView, as_view
+from kaninterp.adapters import as_view
 from kaninterp.core import Estimate
-from kaninterp.core.errors import DataError, InputError, InputTypeError, ModelError, ShapeError
+from kaninterp.core.errors import DataError, ModelError
 from kaninterp.core.families import Family
 from kaninterp.core.frozen import Array
 from kaninterp.data import Batch, Standardizer, check_seed, time_split
@@ -25,13 +25,12 @@ from kaninterp.measure.rows import Rows, held_rows
 from kaninterp.measure.seen_head import SeenHead, check_alone, seen_head
 from kaninterp.measure.tracing import prepared
 from kaninterp.nn import KANHead
-from kaninterp.nn.formulas import formulas_of
-from kaninterp.symbolic.compose import Edge, LayerFormula, NumericEdge, composed, in_units
 from kaninterp.symbolic.expressions import Formula
+from kaninterp.symbolic.of_head import Units, head_formula
 from kaninterp.symbolic.snapping import RESOLUTION, TOLERANCE, SnappedEdge, snap
 from kaninterp.symbolic.trimming import Kind, trimmed
 
-__all__ = ["PARTS", "ROWS", "FormulaReport", "formula", "head_formula"]
+__all__ = ["PARTS", "ROWS", "FormulaReport", "formula"]
 
 ROWS = 5000
 """Rows used at most, evenly spaced in the order of the data: formulas of a few numbers know them well from so many."""
@@ -46,8 +45,6 @@ LIKELIHOODS = (
     "gaussian_nll_loss", "GaussianNLLLoss", "poisson_nll_loss", "PoissonNLLLoss",
 )  # fmt: skip
 """Losses that are negative log-likelihoods; others are in units of their own, of which only the ratio says anything."""
-
-Pair = tuple[Array, Array] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -209,7 +206,7 @@ def formula(
         seen = seen_head(model, view, held.batch)
     check_alone(head, seen)
     head = copy.deepcopy(head).eval()
-    units = _Units.of(head, view.path, inputs, outputs)
+    units = Units.of(head, view.path, inputs, outputs)
     learn, judge, report = _parts(held, seen)
     found = snap(
         head, learn, judge, loss=loss, families=families, tolerance=tolerance, trials=trials, progress=progress
@@ -244,43 +241,10 @@ def _kind(loss_name: str) -> Kind:
     return "squared" if loss_name in SQUARED else "nats" if loss_name in LIKELIHOODS else "absolute"
 
 
-class _Units:
-    """Between what the head reads and gives, and the user's units."""
-
-    def __init__(self, select: list[int], inputs: Pair, outputs: Pair) -> None:
-        self._select, self.inputs, self.outputs = select, inputs, outputs
-
-    @classmethod
-    def of(cls, head: KANHead, path: str, inputs: Standardizer | None, outputs: Standardizer | None) -> _Units:
-        """Check that there is a centre and a size for every input and output."""
-        select = list(range(head.in_features)) if head.select is None else list(head.select)
-        if inputs is not None and path:
-            raise InputError(
-                "inputs=: the head reads the units of a backbone, not columns; a formula of these has no measures to "
-                "go back to. Leave it out"
-            )
-        for what, each, n in (("inputs", inputs, head.in_features), ("outputs", outputs, head.out_features)):
-            if each is not None and not isinstance(each, Standardizer):
-                raise InputTypeError(f"{what}=: expected a Standardizer, got {type(each).__name__}")
-            if each is not None and each.mean.shape != (n,):
-                raise ShapeError(f"{what}=: a Standardizer of {len(each.mean)} columns; the head has {n}")
-        before = None if inputs is None else (inputs.mean[select], inputs.scale[select])
-        return cls(select, before, None if outputs is None else (outputs.mean, outputs.scale))
-
-    def given(self, x: Tensor) -> Array:
-        """Inputs of the head, in the user's units, as far as it reads them; time steps are rows of their own."""
-        read: Array = x[..., self._select].reshape(-1, len(self._select)).detach().double().cpu().numpy()
-        return read if self.inputs is None else read * self.inputs[1] + self.inputs[0]
-
-    def modelled(self, y: Array) -> Array:
-        """Outputs in the user's units, as the head gives them."""
-        return y if self.outputs is None else (y - self.outputs[0]) / self.outputs[1]
-
-
 class _Losses:
     """Losses of some rows, of a head and of a formula."""
 
-    def __init__(self, loss: Loss, rows: tuple[Tensor, Tensor], head: KANHead, units: _Units) -> None:
+    def __init__(self, loss: Loss, rows: tuple[Tensor, Tensor], head: KANHead, units: Units) -> None:
         self._x, target = rows
         self._like = self._output(head)
         self._units = units
@@ -302,51 +266,6 @@ class _Losses:
     def of_formula(self, outputs: Array) -> Array:
         """Of every row, for outputs (n, outputs) in the user's units."""
         return self._rows(torch.as_tensor(self._units.modelled(outputs)).to(self._like).reshape(self._like.shape))
-
-
-def head_formula(
-    head: KANHead,
-    names: tuple[tuple[str, ...], tuple[str, ...]],
-    units: _Units | None = None,
-) -> Formula:
-    """The formula of a head as it is, edges that are splines as named functions.
-
-    Parameters
-    ----------
-    head : KANHead
-        With formulas, or not.
-    names : (tuple of str, tuple of str)
-        Of the inputs that it reads, and of its outputs.
-    units : optional
-        What inputs and targets went through before the head.
-    """
-    view = as_view(head)
-    found = formulas_of(head)
-    layers = []
-    for depth, layer in enumerate(view.layers):
-        mine = {(dst, src): each for (at, dst, src), each in found.items() if at == depth}
-        splines: dict[Edge, NumericEdge] = {
-            (dst, src): _curve(layer, dst, src)
-            for dst, src in np.argwhere(layer.alive).tolist()
-            if (dst, src) not in mine
-        }
-        layers.append(LayerFormula(bias=layer.bias, src=layer.src, formulas=mine, numeric=splines))
-    expressions, numeric = composed(layers if units is None else in_units(layers, units.inputs, units.outputs))
-    return Formula(expressions=tuple(expressions), input_names=names[0], output_names=names[1], numeric=numeric)
-
-
-def _curve(layer: LayerView, dst: int, src: int) -> NumericEdge:
-    """One edge as a function of an array."""
-
-    def values(x: Array) -> Array:
-        at = np.asarray(x, dtype=np.float64).reshape(-1)
-        rows = torch.zeros(len(at), layer.src, dtype=torch.float64)
-        rows[:, src] = torch.from_numpy(at.copy())
-        with torch.no_grad():
-            found: Array = layer.edges(rows)[:, dst, src].double().numpy()
-        return found.reshape(np.shape(x))
-
-    return NumericEdge(values, layer.knots.shape[1] + layer.order)
 
 
 def _rise(difference: Array, rows: Rows, seed: int) -> Estimate:

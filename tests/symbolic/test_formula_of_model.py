@@ -15,7 +15,7 @@ from kaninterp.core.families import FAMILIES, Family
 from kaninterp.data import Standardizer
 from kaninterp.nn.formulas import with_formulas
 from kaninterp.symbolic import formula, snap
-from kaninterp.symbolic.of_model import head_formula
+from kaninterp.symbolic.of_head import head_formula
 
 SEEDS = range(5)
 
