@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from kaninterp.training import Sparsity, fit
 
 from .spelling import index, optimizer_named, parts_of, penalty_weights
 
-__all__ = ["Results", "as_head", "fit_kan", "root_loss", "row_loss"]
+__all__ = ["GridUpdates", "Results", "as_head", "fit_kan", "root_loss", "row_loss"]
 
 Results = dict[str, list[float]]
 
@@ -28,6 +29,38 @@ WHOLE_DATA = -1
 """pykan's ``batch`` for all rows."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridUpdates:
+    """When grids follow their inputs: before every `every`-th step but the first, up to step `until`."""
+
+    every: int
+    until: int
+
+    @classmethod
+    def of(cls, update_grid: bool, number: object, until: object) -> GridUpdates:
+        """Read pykan's arguments ``update_grid``, ``grid_update_num``, ``stop_grid_update_step``."""
+        times, last = index("grid_update_num", number), index("stop_grid_update_step", until)
+        if times < 1 or last < 0:
+            raise InputError(
+                f"grid_update_num={times}, stop_grid_update_step={last}: expected 1 update or more, step 0 or later "
+                "(update_grid=False turns updates off)"
+            )
+        return cls(every=max(1, last // times), until=last if update_grid else 0)
+
+    def options(self, steps: int, epochs: int, *, at_any: bool) -> dict[str, Any]:
+        """Say it to `kaninterp.fit`, whose updates come after an epoch; none after the last one.
+
+        `at_any`: after any step of those up to `until`, for an optimiser that needs no curvature of steps before.
+        """
+        until = min(self.until, steps)
+        if at_any:
+            return {"domain_updates": until / steps}
+        return {
+            "domain_updates": max(0.0, until - 1.5) / steps,  # halfway between two epochs: no rounding decides
+            "domain_every": max(1, round(self.every * epochs / steps)),
+        }
+
+
 def fit_kan(
     head: KANHead,
     dataset: Any,
@@ -35,8 +68,7 @@ def fit_kan(
     opt: str,
     steps: int,
     lambdas: tuple[float, float, float, float, float],
-    update_grid: bool,
-    grid_until: int,
+    grid: GridUpdates,
     loss_fn: Callable[[Tensor, Tensor], Tensor] | None,
     lr: float | None,
     batch: int,
@@ -57,8 +89,8 @@ def fit_kan(
         As for `kaninterp.compat.KAN.fit`.
     lambdas
         lamb, lamb_l1, lamb_entropy, lamb_coef, lamb_coefdiff.
-    update_grid, grid_until
-        Whether domains follow their inputs, and up to which step.
+    grid
+        When domains follow their inputs.
     metrics
         Functions without arguments, called after every step; their values are kept under their names.
     after_step
@@ -125,7 +157,7 @@ def fit_kan(
             lbfgs_steps=LBFGS_ITERATIONS,
             loss=_with_coefficients(loss, head, weights) if coefficients else None if loss_fn is None else loss,
             sparsity=_sparsity(weights),
-            domain_updates=min(1.0, grid_until / steps) if update_grid else 0.0,
+            **grid.options(steps, epochs, at_any=optimizer == "lm"),
             seed=seed,
             on_epoch=after,
             progress=progress,

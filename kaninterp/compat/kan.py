@@ -17,7 +17,7 @@ from kaninterp.nn import KANHead
 
 from .base import rows_of
 from .checkpoints import read_checkpoint, write_checkpoint
-from .fitting import Results, as_head, fit_kan, root_loss, row_loss
+from .fitting import GridUpdates, Results, as_head, fit_kan, root_loss, row_loss
 from .spelling import base_of, check_ignored, index, parts_of, widths_of
 from .written import Written
 
@@ -167,9 +167,9 @@ class KAN(Written):
             on their domain, ``lamb_entropy`` times the entropy (in nats) of their shares per layer, ``lamb_coef`` and
             ``lamb_coefdiff`` times the absolute coefficients and their differences
             (`kaninterp.nn.penalty.coefficient_penalty`; these from the first pass on, not with "LM").
-        update_grid, stop_grid_update_step
-            Whether, and up to which step, domains follow their inputs, after every step that needs it; functions stay.
-            ``grid_update_num`` is therefore taken and not needed.
+        update_grid, stop_grid_update_step, grid_update_num
+            Whether, up to which step, and how often till then domains follow their inputs, where they no longer fit
+            them; functions stay. "LM": after any step.
         loss_fn : callable, optional
             (outputs, labels) to their mean loss or to one per row; None: the squared error, or what the labels' dtype
             asks for.
@@ -199,7 +199,6 @@ class KAN(Written):
         StateError
             The loss is not finite; the model has the weights of the last step that went well.
         """
-        del grid_update_num
         check_ignored(ignored, "fit")
         rows = rows_of(parts_of(dataset)["train_input"], self.head)
 
@@ -216,8 +215,7 @@ class KAN(Written):
                 opt=opt,
                 steps=steps,
                 lambdas=(lamb, lamb_l1, lamb_entropy, lamb_coef, lamb_coefdiff),
-                update_grid=update_grid,
-                grid_until=index("stop_grid_update_step", stop_grid_update_step),
+                grid=GridUpdates.of(update_grid, grid_update_num, stop_grid_update_step),
                 loss_fn=loss_fn,
                 lr=lr,
                 batch=batch,

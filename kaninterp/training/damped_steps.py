@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,8 +17,8 @@ from kaninterp.training.head_rows import HeadRows
 from kaninterp.training.jacobian import HeadTwin
 from kaninterp.training.levenberg import Descent
 from kaninterp.training.objective import Objective
-from kaninterp.training.optimisers import EpochStats, Remembering
 from kaninterp.training.options import Sparsity
+from kaninterp.training.stepping import EpochStats, Remembering
 
 __all__ = ["DampedSteps"]
 
@@ -50,13 +51,15 @@ class DampedSteps:
         Its model, and the weight of the penalty.
     sparsity : Sparsity or None
         What the penalty consists of.
-    follow : float
-        Share of a rival's steps in which its domains follow their inputs (a run does that by itself).
+    follow : callable
+        Whether a rival's domains follow their inputs after a step, of so many (a run does that by itself).
     """
 
     start_lr = 1.0
 
-    def __init__(self, head: KANHead, objective: Objective, *, sparsity: Sparsity | None, follow: float) -> None:
+    def __init__(
+        self, head: KANHead, objective: Objective, *, sparsity: Sparsity | None, follow: Callable[[int, int], bool]
+    ) -> None:
         self.converged = False
         self.optimizer: Remembering = self
         self._head, self._objective, self._sparsity, self._follow = head, objective, sparsity, follow
@@ -169,7 +172,7 @@ class DampedSteps:
         for step in range(steps):
             accepted = found.step().accepted
             _watch(rival, found)
-            moved = step < self._follow * steps and follow_inputs((rival,))
+            moved = self._follow(step, steps) and follow_inputs((rival,))
             if moved:
                 found.reread()
                 found.set_push(self._push(rival))

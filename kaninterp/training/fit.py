@@ -22,10 +22,11 @@ from kaninterp.training.feeds import EVALUATION_ROWS, Feeds, prepare
 from kaninterp.training.head_rows import check_squared, trained_head
 from kaninterp.training.history import FitResult, as_history
 from kaninterp.training.objective import Objective
-from kaninterp.training.optimisers import Stepper, as_stepper
+from kaninterp.training.optimisers import as_stepper
 from kaninterp.training.options import FitOptions, OptimizerChoice, Sparsity
 from kaninterp.training.run import Run, repeat
 from kaninterp.training.sparsity import InputShrinkage, RawColumns, check_possible
+from kaninterp.training.stepping import Stepper
 
 __all__ = ["fit"]
 
@@ -48,6 +49,7 @@ def fit(
     loss: str | Callable[[Tensor, Tensor], Tensor] | None = None,
     sparsity: Sparsity | None = None,
     domain_updates: float = 0.5,
+    domain_every: int = 1,
     patience: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = True,
@@ -82,8 +84,8 @@ def fit(
         about 64 to 128 steps. L-BFGS always steps on all rows, `batch_size` only bounds its memory (None: 1024).
     optimizer
         "adam"; "lbfgs": all rows at once, one outer step of `lbfgs_steps` iterations with a strong Wolfe
-        line search per epoch; "lm": Levenberg-Marquardt, see Notes; or a callable that makes a torch optimizer
-        from the parameters.
+        line search per epoch, edges under a penalty as a scale times numbers (Hoff 2017), of which fewer stay;
+        "lm": Levenberg-Marquardt, see Notes; or a callable that makes a torch optimizer from the parameters.
     lr, schedule
         Learning rate (Adam 3e-3, L-BFGS 1, none for Levenberg-Marquardt), following a "cosine" down over the
         epochs, or "constant".
@@ -99,6 +101,8 @@ def fit(
         In this first share of the epochs, after each of them, KAN layers whose inputs have left their
         domain or use little of it are moved there, without changing their functions. (The first batch sets
         the first domain.) 0: off.
+    domain_every
+        Look after every so many epochs only; for L-BFGS, which has to find the curvature anew after each move.
     patience
         Stop after so many epochs without a better validation loss. None: run all epochs.
     checkpoint
@@ -161,6 +165,7 @@ def fit(
         lbfgs_steps=lbfgs_steps,
         sparsity=sparsity,
         domain_updates=domain_updates,
+        domain_every=domain_every,
         patience=patience,
         seed=seed,
     )
@@ -218,7 +223,7 @@ def _assemble(model: nn.Module, options: FitOptions, feeds: Feeds, row_loss: Any
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         stepper = as_stepper(options, objective, parameters, shrinkage)
     else:
-        stepper = DampedSteps(alone, objective, sparsity=sparsity, follow=options.domain_updates)
+        stepper = DampedSteps(alone, objective, sparsity=sparsity, follow=options.follows)
     return Run(
         model,
         options,

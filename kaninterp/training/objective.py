@@ -59,6 +59,11 @@ class Objective:
         """Weight of the head penalty in this epoch."""
         return self._head_weight
 
+    @property
+    def penalised(self) -> tuple[KANHead, ...]:
+        """The heads whose edges are penalised, in this or another epoch."""
+        return self._heads if self._sparsity is not None and self._sparsity.head > 0 else ()
+
     def loss(self, batch: Batch) -> Tensor:
         """Mean loss over the rows of a batch."""
         output = batch.call(self.model)

@@ -147,6 +147,7 @@ class FitOptions:
     lbfgs_steps: int
     sparsity: Sparsity | None
     domain_updates: float
+    domain_every: int
     patience: int | None
     seed: int | None
 
@@ -164,6 +165,7 @@ class FitOptions:
         if self.clip is not None:
             _check_number("clip", self.clip, least=0.0)
         _check_number("domain_updates", self.domain_updates, least=0.0)
+        _check_whole("domain_every", self.domain_every, least=1)
         if self.sparsity is not None and not isinstance(self.sparsity, Sparsity):
             raise InputTypeError(f"sparsity: expected a Sparsity(...), got {type(self.sparsity).__name__}.")
         _check_name("schedule", self.schedule, SCHEDULES)
@@ -185,6 +187,10 @@ class FitOptions:
     def full_batch(self) -> bool:
         """Whether a step sees all rows."""
         return self.optimizer in ("lbfgs", "lm")
+
+    def follows(self, epoch: int, epochs: int) -> bool:
+        """Whether domains may move after an epoch counted from 0."""
+        return epoch < self.domain_updates * epochs and (epoch + 1) % self.domain_every == 0
 
     def rate(self, epoch: int, start: float) -> float:
         """Learning rate of an epoch counted from 0, `start` at first."""

@@ -17,9 +17,9 @@ from kaninterp.training.domains import effective_edges, follow_inputs
 from kaninterp.training.feeds import Feeds
 from kaninterp.training.gradients import column_gradients
 from kaninterp.training.objective import Objective
-from kaninterp.training.optimisers import Stepper
 from kaninterp.training.options import FitOptions
 from kaninterp.training.sparsity import InputShrinkage, RawColumns
+from kaninterp.training.stepping import Stepper
 
 __all__ = ["Run", "repeat"]
 
@@ -76,7 +76,7 @@ class Run:
         with self._safely():
             self._push_inputs(epoch, lr)
             stats = self._stepper.epoch(self.feeds, self._generator, lr=lr)
-            if epoch < self.options.domain_updates * epochs and follow_inputs(self._heads):
+            if self.options.follows(epoch, epochs) and follow_inputs(self._heads):
                 self._stepper.domains_moved()
             held_out = self._objective.mean_loss(self.feeds.validation())
         self._extent = stats.rows, stats.steps

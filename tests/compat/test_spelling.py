@@ -321,6 +321,8 @@ def test_what_is_not_here_says_what_to_do(model, call):
         (InputError, lambda m, d: m.fit(d, opt="SGD")),
         (InputError, lambda m, d: m.fit(d, steps=0)),
         (InputError, lambda m, d: m.fit(d, lamb=-1.0)),
+        (InputError, lambda m, d: m.fit(d, grid_update_num=0)),
+        (InputError, lambda m, d: m.fit(d, stop_grid_update_step=-1)),
         (InputError, lambda m, d: m.fit({"train_input": d["train_input"]})),
         (InputTypeError, lambda m, d: m.fit(3)),
         (ShapeError, lambda m, d: m.fit({"train_input": d["train_input"], "train_label": d["test_label"]})),

@@ -2,6 +2,7 @@
 
 import copy
 import random
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -340,6 +341,7 @@ BAD = {
     "lr": ({"lr": float("nan")}, InputError, "lr"),
     "clip": ({"clip": -1.0}, InputError, "clip"),
     "loss": ({"loss": "nope"}, InputError, "nope"),
+    "domain every": ({"domain_every": 0}, InputError, "domain_every"),
     "patience": ({"patience": 0}, InputError, "patience"),
     "validation": ({"validation": 1.5}, InputError, "between 0 and 1"),
     "sparsity": ({"sparsity": 0.1}, InputTypeError, "Sparsity"),
@@ -465,6 +467,18 @@ def test_without_a_seed_fits_differ_and_repeat_after_manual_seed():
     once, twice = first_layer()
     assert not torch.equal(once, twice)
     assert all(torch.equal(a, b) for a, b in zip((once, twice), first_layer(), strict=True))
+
+
+def test_domains_move_only_every_so_many_epochs():
+    torch.manual_seed(0)
+    model, ends = nn.Sequential(nn.Linear(3, 4), KANHead(4, 1)), []
+    with torch.no_grad():
+        model[0].weight.mul_(0.01)
+    train(
+        model, epochs=6, lr=0.05, domain_updates=1.0, domain_every=3, schedule="constant",
+        on_epoch=lambda _: ends.append(model[1].kan_layers[0].domain.clone()),
+    )  # fmt: skip
+    assert [not torch.equal(a, b) for a, b in pairwise(ends)] == [False, True, False, False, True]
 
 
 def test_domains_that_move_by_themselves_are_left_to_do_so():
