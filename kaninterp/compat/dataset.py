@@ -1,4 +1,7 @@
-"""`create_dataset`: rows of a known function, drawn as pykan draws them but from a generator of their own."""
+"""`create_dataset`: rows of a known function, drawn as pykan draws them but from a generator of their own.
+
+`create_dataset_from_data`: rows one has, split.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from kaninterp.data.rng import check_seed
 
 from .spelling import index
 
-__all__ = ["create_dataset"]
+__all__ = ["create_dataset", "create_dataset_from_data"]
 
 MODES = ("col", "row")
 
@@ -92,6 +95,68 @@ def create_dataset(  # noqa: PLR0917 (pykan's order)
         "train_input": train_input, "test_input": test_input, "train_label": train_label, "test_label": test_label,
     }  # fmt: skip
     return {name: part.to(device) for name, part in found.items()}
+
+
+def create_dataset_from_data(
+    inputs: Tensor,
+    labels: Tensor,
+    train_ratio: float = 0.8,
+    device: torch.device | str = "cpu",
+    *,
+    seed: int = 0,
+) -> dict[str, Tensor]:
+    """Rows one has, split at random as pykan does; right only for rows without an order in time.
+
+    Parameters
+    ----------
+    inputs : Tensor, shape (rows, n_var)
+    labels : Tensor, shape (rows, labels)
+    train_ratio : float
+        Share of the rows to train on, between 0 and 1; at least one row goes to each part.
+    device
+        Where the tensors live.
+    seed : int
+        Of the split; no global generator is touched.
+
+    Returns
+    -------
+    dict of Tensor
+        As `create_dataset`, rows in their order within each part.
+
+    Raises
+    ------
+    InputTypeError
+        Something else than tensors. ShapeError: not two tables with as many rows, or fewer than two rows.
+    InputError
+        A ratio that leaves a part empty.
+
+    Examples
+    --------
+    >>> data = create_dataset_from_data(torch.zeros(10, 3), torch.zeros(10, 1))
+    >>> len(data["train_input"]), len(data["test_label"])
+    (8, 2)
+    """
+    check_seed(seed)
+    for name, given in (("inputs", inputs), ("labels", labels)):
+        if not isinstance(given, Tensor):
+            raise InputTypeError(f"{name}: expected a tensor, got {type(given).__name__}; use torch.as_tensor({name})")
+    rows = len(inputs) if inputs.ndim else 0
+    if inputs.ndim != 2 or labels.ndim != 2 or len(labels) != rows or rows < 2:
+        raise ShapeError(
+            f"inputs {tuple(inputs.shape)}, labels {tuple(labels.shape)}: expected (rows, n_var) and (rows, labels), "
+            "two rows or more"
+        )
+    part = int(rows * train_ratio) if 0 < train_ratio < 1 else 0
+    if not 1 <= part < rows:
+        raise InputError(f"train_ratio={train_ratio!r}: expected a share that leaves rows of the {rows} in both parts")
+    order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
+    train, test = (each.sort().values for each in (order[:part], order[part:]))
+    found = {"train": train, "test": test}
+    return {
+        f"{name}_{what}": whole[each.to(whole.device)].to(device)
+        for what, whole in (("input", inputs), ("label", labels))
+        for name, each in found.items()
+    }
 
 
 def _limits(ranges: object, n_var: int) -> list[tuple[float, float]]:

@@ -18,7 +18,7 @@ from kaninterp.nn.head import read_columns
 
 from . import scoring
 from .base import Base, rows_of
-from .plotting import drawn
+from .plotting import bars, drawn
 from .spelling import index
 
 if TYPE_CHECKING:
@@ -62,19 +62,20 @@ class Measured(Base):
         out_score : sequence of float, optional
             Weights of the nodes of the layer.
         plot
-            Only False: the numbers are returned.
+            Draw the scores as bars, too, on a figure of pyplot.
 
         Returns
         -------
         ndarray, shape (width[0],)
             See `kaninterp.compat.scoring.attribution_to`.
         """
-        if plot:
-            raise InputError("attribute(plot=True): the scores are returned; draw them with matplotlib's bar(...)")
         layer = self.depth if l is None else index("l", l)
         node = None if i is None else index("i", i)
         given = out_score.detach().cpu().numpy() if isinstance(out_score, Tensor) else out_score
-        return scoring.attribution_to(self.traced(), layer, node, given)
+        scores = scoring.attribution_to(self.traced(), layer, node, given)
+        if plot:
+            bars(self.head, scores)
+        return scores
 
     def get_act(self, x: Tensor | dict[str, Tensor] | None = None) -> list[Tensor]:
         """Values of all nodes, (rows, nodes) per layer, inputs that are read first.
@@ -131,7 +132,9 @@ class Measured(Base):
             KAN 2.0 score; standard deviation of the edge per standard deviation of its argument; the former alone.
         scale
             Size; 0.5 is the ordinary one.
-        tick, sample, varscale, mode, out_vars_offset
+        sample
+            Mark the rows on the curves, 200 of them at most.
+        tick, varscale, mode, out_vars_offset
             Taken and not needed: curves are drawn over the range of the rows.
         in_vars, out_vars
             Names of the inputs (all of the data, or those that are read) and of the outputs.
@@ -144,11 +147,12 @@ class Measured(Base):
         -------
         matplotlib.figure.Figure
         """
-        del tick, sample, varscale, mode, out_vars_offset
+        del tick, varscale, mode, out_vars_offset
         hidden = self._left_out if mask else None
+        points = [each.double().cpu().numpy() for each in self._values()[:-1]] if sample else None
         return drawn(
-            self.head, self.traced(), folder=folder, beta=beta, metric=metric, scale=2.0 * scale, in_vars=in_vars,
-            out_vars=out_vars, title=title, hidden=hidden, symbolic=tuple(formulas_of(self.head)),
+            self.head, self.traced(), points=points, folder=folder, beta=beta, metric=metric, scale=2.0 * scale,
+            in_vars=in_vars, out_vars=out_vars, title=title, hidden=hidden, symbolic=tuple(formulas_of(self.head)),
         )  # fmt: skip
 
     def _values(self) -> list[Tensor]:

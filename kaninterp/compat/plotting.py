@@ -22,7 +22,7 @@ from .scoring import edge_scores
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["drawn", "scores_by"]
+__all__ = ["bars", "drawn", "input_names", "scores_by"]
 
 METRICS = ("backward", "forward_n", "forward_u")
 FILE = "network.svg"
@@ -41,6 +41,7 @@ def drawn(
     title: str | None,
     hidden: Collection[tuple[int, int]] | None,
     symbolic: Collection[tuple[int, int, int]],
+    points: Sequence[Array] | None,
 ) -> Figure:
     """Draw a head from its trace, and write the figure if a folder is given.
 
@@ -50,6 +51,8 @@ def drawn(
         Hidden nodes whose edges are left out.
     symbolic : collection of (layer, dst, src)
         Edges that are formulas.
+    points : sequence of ndarray, (rows, nodes) per layer, or None
+        Rows to mark on the curves.
 
     Raises
     ------
@@ -66,11 +69,13 @@ def drawn(
         trace,
         scores,
         beta=float(beta),
+        points=points,
         symbolic=symbolic,
-        in_vars=_names(head, in_vars),
+        in_vars=input_names(head, in_vars),
         out_vars=None if out_vars is None else [str(name) for name in out_vars],
         title=title,
         scale=scale,
+        math=True,
     )
     if folder is not None:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -96,7 +101,17 @@ def scores_by(trace: Trace, metric: str) -> tuple[Array, ...]:
     )
 
 
-def _names(head: KANHead, in_vars: Sequence[Any] | None) -> list[str] | None:
+def bars(head: KANHead, scores: Array) -> None:
+    """Draw scores of the inputs that are read on a figure of pyplot, which a notebook shows."""
+    from matplotlib import pyplot as plt
+
+    from kaninterp.render.score_figure import plot_scores
+
+    plot_scores(scores, input_names(head, None), figure=plt.figure(figsize=(5, 2.4), layout="constrained"))
+
+
+def input_names(head: KANHead, in_vars: Sequence[Any] | None) -> list[str]:
+    """Names of the inputs that are read: those given, for all inputs or for these, or x_1, x_2, ... of the data."""
     read = original_ids(head)[0]
     if in_vars is None:
         return [f"x_{i + 1}" for i in read]

@@ -10,9 +10,10 @@ import sympy
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib import pyplot as plt
 from torch import nn
 
-from kaninterp.compat import KAN, create_dataset
+from kaninterp.compat import KAN, create_dataset, create_dataset_from_data, ex_round
 from kaninterp.compat.spelling import NOT_HERE, active_nodes, families_given, widths_of
 from kaninterp.core.edge_formula import EdgeFormula
 from kaninterp.core.errors import (
@@ -184,6 +185,10 @@ def test_attribution(model):
     to_first = model.attribute(1, 0)
     np.testing.assert_allclose(to_first, model.attribute(l=1, i=0, out_score=None, plot=False))
     np.testing.assert_allclose(model.attribute(1, out_score=[1, 0, 0]), to_first)
+    np.testing.assert_allclose(model.attribute(1, 0, plot=True), to_first)
+    figure = plt.gcf()
+    assert [bar.get_height() for bar in figure.axes[0].patches] == pytest.approx(to_first.tolist())
+    plt.close(figure)
     for wrong in ((0, 0), (4, 0), (1, 3)):
         with pytest.raises(InputError):
             model.attribute(*wrong)
@@ -414,3 +419,54 @@ def test_rows_are_those_of_pykan():
 def test_datasets_that_cannot_be(wrong):
     with pytest.raises((InputError, InputTypeError)):
         create_dataset(**{"f": lambda x: x[:, [0]], **wrong})
+
+
+def test_marks_are_the_rows_it_is_measured_on(dataset):
+    model = KAN([2, 3, 1], grid=3, seed=0)
+    model(dataset["train_input"][:20])
+    plain, marked = (model.plot(beta=100, sample=sample).axes[0].collections for sample in (False, True))
+    assert len(marked) == len(plain) + 1
+    assert len(marked[3].get_offsets()) == 20 * 9
+
+
+def test_mathematics_in_names_is_set(dataset):
+    model = KAN([2, 1], grid=3, seed=0)
+    model(dataset["train_input"])
+    figure = model.plot(in_vars=[r"$\alpha$", "$"])
+    assert {text.get_text(): text.get_parse_math() for text in figure.axes[0].texts} == {
+        r"$\alpha$": True, "$": False, "y0": False,
+    }  # fmt: skip
+
+
+@given(st.integers(2, 40), st.floats(0.05, 0.95))
+def test_rows_are_split_into_two_parts(rows, ratio):
+    x = torch.arange(rows)[:, None].float()
+    if not 1 <= int(rows * ratio) < rows:
+        with pytest.raises(InputError, match="both parts"):
+            create_dataset_from_data(x, -x, ratio)
+        return
+    before = torch.get_rng_state()
+    data = create_dataset_from_data(x, -x, ratio)
+    assert torch.equal(before, torch.get_rng_state())
+    assert len(data["train_input"]) == int(rows * ratio)
+    assert torch.equal(torch.cat([data["train_input"], data["test_input"]]).sort(0).values, x)
+    assert torch.equal(data["train_label"], -data["train_input"])
+    assert torch.equal(data["test_label"], -data["test_input"])
+
+
+def test_what_cannot_be_split_is_refused():
+    with pytest.raises(InputTypeError, match="labels: expected a tensor"):
+        create_dataset_from_data(torch.zeros(4, 2), np.zeros((4, 1)))
+    for labels in (torch.zeros(4), torch.zeros(3, 1)):
+        with pytest.raises(ShapeError, match="rows, labels"):
+            create_dataset_from_data(torch.zeros(4, 2), labels)
+
+
+def test_numbers_are_rounded_and_nothing_else():
+    x = sympy.Symbol("x")
+    rounded = ex_round(sympy.Float(1.23456) * sympy.sin(sympy.pi * x) + sympy.Rational(1, 3), 2)
+    assert rounded == sympy.Float(1.23) * sympy.sin(sympy.pi * x) + sympy.Rational(1, 3)
+    with pytest.raises(InputError, match="0 or more"):
+        ex_round(x, -1)
+    with pytest.raises(InputTypeError, match="sympy"):
+        ex_round("x", 2)

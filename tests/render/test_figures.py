@@ -86,3 +86,34 @@ def test_bad_input(trace):
         plot_network(trace, in_vars=["a", "b", "c"])
     with pytest.raises(InputError, match="beta"):
         plot_network(trace, beta=0.0)
+
+
+def test_rows_are_marked_on_the_curves(trace):
+    rows = [np.linspace(-0.5, 0.5, 7)[:, None].repeat(2, 1), np.zeros((7, 5))]
+    lines, frames, curves, marks, nodes = plot_network(trace, points=rows).axes[0].collections
+    inside = marks.get_offsets()[:7]
+    curve = curves.get_segments()[0]
+    np.testing.assert_allclose(inside[:, 1], np.interp(inside[:, 0], curve[:, 0], curve[:, 1]), atol=1e-9)
+    assert len(nodes.get_offsets()) == 8
+    assert len(lines.get_segments()) == 2 * len(frames.get_segments())
+
+
+def test_marks_are_bounded_and_outliers_left_out(trace):
+    rows = [np.full((9000, 2), 0.1), np.full((9000, 5), 1e9)]
+    *_, marks, _ = plot_network(trace, points=rows).axes[0].collections
+    assert len(marks.get_offsets()) == 200 * 8
+
+
+def test_points_of_other_layers_are_refused(trace):
+    with pytest.raises(ShapeError, match="one \\(rows, src\\) per layer"):
+        plot_network(trace, points=[np.zeros((3, 2))])
+
+
+@pytest.mark.parametrize(("name", "math"), [("$x_1$", True), ("$\\frac{$", False), ("a $ b", False), ("x_1", False)])
+def test_mathematics_is_set_where_it_can_be_read(trace, name, math):
+    figure = plot_network(trace, in_vars=[name, "b"], title=name, math=True)
+    texts = {text.get_text(): text.get_parse_math() for text in figure.axes[0].texts}
+    assert texts[name] == math
+    painted(figure)
+    plain = plot_network(trace, in_vars=[name, "b"])
+    assert not any(text.get_parse_math() for text in plain.axes[0].texts)
