@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
@@ -60,7 +61,8 @@ class Trimmed:
 def trimmed(formula: Formula, x: Array, losses: Losses, *, kind: Kind = "squared") -> Trimmed:
     """Leave out what the rows do not support, then round.
 
-    A term anywhere in the formula is replaced by its mean when that costs less than it is worth by the Bayesian
+    A term anywhere in the formula, or two or all of the terms in the same inputs of a sum (curves of one column may
+    cancel), are replaced by their means when that costs less than they are worth by the Bayesian
     information criterion (Schwarz 1978): ``n ln(L' / L) <= k ln n`` with L the mean squared error and k the numbers
     saved; ``2 n ln(L' / L) <= k ln n`` with L a mean absolute error, of which the log-likelihood knows the scale as
     little; or ``2 n (L' - L) <= k ln n`` for a loss that is a negative log-likelihood. Numbers are then rounded one
@@ -180,20 +182,20 @@ def _without_needless(expression: Any, error: _Error) -> tuple[Any, list[Any]]:
     graph = error.graph(expression)
     while True:
         now, per_number = error.of_values(graph.values()), float(np.log(len(error.x)))
-        best: tuple[float, Any, float] | None = None
-        for term in dict.fromkeys(_terms(expression)):
-            values = graph.of(term)
-            if not np.isfinite(values).all():
+        best: tuple[float, dict[Any, float]] | None = None
+        for terms in dict.fromkeys(_candidates_to_go(expression)):
+            means = {term: float(graph.of(term).mean()) for term in terms}
+            if not np.isfinite(list(means.values())).all():
                 continue
-            mean = float(values.mean())
-            then = error.of_values(graph.values({term: mean}))
-            cost = error.nats_lost(now, then) - max(1, _numbers(term, error.numeric)) * per_number
+            then = error.of_values(graph.values(means))
+            saved = sum(max(1, _numbers(term, error.numeric)) for term in terms)
+            cost = error.nats_lost(now, then) - saved * per_number
             if cost <= 0 and (best is None or cost < best[0]):
-                best = cost, term, mean
+                best = cost, means
         if best is None:
             return expression, gone
-        gone.append(best[1])
-        expression = expression.xreplace({best[1]: sympy.Float(best[2])})
+        gone += best[1]
+        expression = expression.xreplace({term: sympy.Float(mean) for term, mean in best[1].items()})
         graph = error.graph(expression, before=graph)
 
 
@@ -206,13 +208,22 @@ def _numbers(term: Any, numeric: Mapping[str, NumericEdge]) -> int:
     return len(term.atoms(sympy.Float)) + sum(numeric[name].numbers for name in splines)
 
 
-def _terms(expression: Any) -> Iterator[Any]:
-    """Terms of all sums in an expression that depend on an input."""
+def _candidates_to_go(expression: Any) -> Iterator[tuple[Any, ...]]:
+    """Of all sums in an expression: each term that depends on an input, and two or all of those in the same inputs."""
     import sympy
 
     for part in sympy.preorder_traversal(expression):
-        if isinstance(part, sympy.Add):
-            yield from (term for term in part.args if term.free_symbols)
+        if not isinstance(part, sympy.Add):
+            continue
+        groups: dict[frozenset[Any], list[Any]] = {}
+        for term in part.args:
+            if term.free_symbols:
+                yield (term,)
+                groups.setdefault(frozenset(term.free_symbols), []).append(term)
+        for group in groups.values():
+            yield from combinations(group, 2)
+            if len(group) > 2:
+                yield tuple(group)
 
 
 def _left(expressions: list[Any], numeric: Mapping[str, NumericEdge]) -> dict[str, NumericEdge]:

@@ -56,6 +56,14 @@ def test_a_term_of_noise_goes_and_one_of_signal_stays(seed):
     assert found.formula.inputs_of() == (0, 1)
 
 
+def test_terms_of_a_column_that_cancel_go_together():
+    x, y = rows(0.02)
+    pair = 0.9 * sympy.sin(2.003 * B) - 0.9 * sympy.sin(2.0 * B)
+    found = cut(of(sympy.exp(sympy.sin(sympy.pi.evalf() * A) + B**2 + pair)), x, y)
+    assert found.formula.text() == "exp(b**2 + sin(pi*a))"
+    assert len(found.dropped) == 2
+
+
 def test_outputs_are_trimmed_each_for_itself():
     x, y = rows(0.05)
     found = cut(of(sympy.exp(sympy.sin(3.1416 * A) + B**2), sympy.Float(2.00001) * A), x, np.hstack([y, 2 * x[:, :1]]))
