@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from torch import nn
@@ -82,7 +83,7 @@ def as_view(model: nn.Module, path: str | None = None) -> ModelView:
         adapter = found.get(path) or (None if module is None else _adapter_of(module))
         if module is None or adapter is None:
             raise ModelError(f"no KAN at {path!r}; found at: {_listed(found, model)}")
-        return adapter(module, path)
+        return _placed(adapter(module, path), model)
     if not found:
         kinds = sorted({type(module).__name__ for module in model.modules()})
         raise ModelError(
@@ -96,7 +97,12 @@ def as_view(model: nn.Module, path: str | None = None) -> ModelView:
             "each other are one KAN when they sit in an nn.Sequential of their own"
         )
     only = next(iter(found))
-    return found[only](model.get_submodule(only), only)
+    return _placed(found[only](model.get_submodule(only), only), model)
+
+
+def _placed(view: ModelView, model: nn.Module) -> ModelView:
+    """Ask the class of a model whether this KAN is all that it is."""
+    return replace(view, wrapped=view.path != "" and getattr(type(model), "only_kan", None) == view.path)
 
 
 def _adapter_of(module: nn.Module) -> Adapter | None:

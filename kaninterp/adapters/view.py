@@ -132,6 +132,8 @@ class ModelView:
         Names it was given, if any.
     options : tuple of (str, str)
         Facts to print.
+    wrapped : bool
+        Whether the model's class says (``only_kan = "head"``) that it hands its inputs to this KAN as they are.
     """
 
     module: nn.Module
@@ -143,6 +145,12 @@ class ModelView:
     input_names: tuple[str, ...] | None = None
     output_names: tuple[str, ...] | None = None
     options: tuple[tuple[str, str], ...] = ()
+    wrapped: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the KAN is all of the model, so that its inputs are the raw columns."""
+        return self.path == "" or self.wrapped
 
     @property
     def widths(self) -> tuple[int, ...]:

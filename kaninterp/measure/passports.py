@@ -199,4 +199,4 @@ def _name(view: ModelView, cells: Cells, layer: int, index: int) -> str:
         return view.output_names[index] if view.output_names else f"y{original}"
     if layer:
         return f"node {layer}.{original}"
-    return cells.names[original] if view.path == "" and cells.x.shape[1] == 1 else f"unit {original}"
+    return cells.names[original] if view.whole and cells.x.shape[1] == 1 else f"unit {original}"

@@ -136,7 +136,7 @@ def card_of(model: nn.Module, view: ModelView) -> ModelCard:
     return ModelCard(
         model=type(model).__name__,
         head=type(view.module).__name__,
-        path=view.path,
+        path="" if view.whole else view.path,
         fingerprint=view.fingerprint(),
         parameters=_trainable(model),
         head_parameters=_trainable(view.module),

@@ -211,7 +211,7 @@ def formula(
     found = snap(
         head, learn, judge, loss=loss, families=families, tolerance=tolerance, trials=trials, progress=progress
     )
-    whole = head_formula(found.head, _names(view.path, head, held), units)
+    whole = head_formula(found.head, _names(head, held, whole=view.whole), units)
     known = torch.cat([learn[0], judge[0]]), torch.cat([learn[1], judge[1]])
     judged = _Losses(loss, known, head, units)
     shorter = trimmed(whole, units.given(known[0]), judged.of_formula, kind=_kind(judged.name))
@@ -292,9 +292,9 @@ def _target(batch: Batch) -> Tensor:
     return batch.target
 
 
-def _names(path: str, head: KANHead, rows: Rows) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _names(head: KANHead, rows: Rows, *, whole: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Of the inputs the head reads and of its outputs."""
     read = head.select if head.select is not None else tuple(range(head.in_features))
-    known = head.input_names or (rows.columns.names if path == "" and rows.columns.lags == 1 else None)
+    known = head.input_names or (rows.columns.names if whole and rows.columns.lags == 1 else None)
     inputs = tuple(known[i] if known is not None and len(known) == head.in_features else f"unit {i}" for i in read)
     return inputs, head.output_names or tuple(f"y{k}" for k in range(head.out_features))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 from torch import nn
 
+import kaninterp as ki
 from kaninterp.compat import KAN, create_dataset, create_dataset_from_data, ex_round
 from kaninterp.compat.spelling import NOT_HERE, active_nodes, families_given, widths_of
 from kaninterp.core.edge_formula import EdgeFormula
@@ -470,3 +471,22 @@ def test_numbers_are_rounded_and_nothing_else():
         ex_round(x, -1)
     with pytest.raises(InputTypeError, match="sympy"):
         ex_round("x", 2)
+
+
+def test_everything_that_explains_it_knows_the_columns(dataset, model):
+    data = dataset["test_input"].numpy(), dataset["test_label"].numpy()
+    found = ki.trace(model, data, feature_names=["length", "width"], progress=False)
+    assert [found.node_name(0, i) for i in range(2)] == ["length", "width"]
+    page = ki.report(model, data, feature_names=["length", "width"], trust=False, progress=False)
+    assert "unit 0" not in page.to_html()
+    smaller, _ = ki.prune(model, page.analysis.plan)
+    assert type(smaller) is KAN
+    text = ki.formula(model, data, feature_names=["length", "width"], trials=1, progress=False).formula.text()
+    assert "unit" not in text
+
+
+def test_a_host_is_more_than_its_kan(dataset):
+    host = nn.Sequential(nn.Linear(2, 2), KAN([2, 1], grid=3, seed=0))
+    found = ki.trace(host, dataset["test_input"], progress=False)
+    assert found.card.path == "1.head"
+    assert found.node_name(0, 0) == "unit 0"
