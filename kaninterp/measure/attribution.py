@@ -27,6 +27,7 @@ from kaninterp.measure.node_lags import column_means, node_lags
 from kaninterp.measure.rows import Rows, held_rows
 from kaninterp.measure.sampled import fitting_rows, sampled
 from kaninterp.measure.tracing import PROGRESS_DELAY, prepared
+from kaninterp.nn.gradients import with_gradients
 
 __all__ = ["attribute"]
 
@@ -39,6 +40,7 @@ MAX_OUTPUTS = 16
 """Outputs explained; more would take minutes and nobody reads them."""
 
 
+@with_gradients
 def attribute(
     model: nn.Module,
     data: Any,

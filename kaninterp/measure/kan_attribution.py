@@ -16,6 +16,7 @@ from kaninterp.core.errors import InputError, InputTypeError, ModelError, ShapeE
 from kaninterp.data import Batch, called
 from kaninterp.measure.host import output_tensor, untouched
 from kaninterp.measure.lifted import Lift, lifted
+from kaninterp.nn.gradients import with_gradients
 
 __all__ = ["KANAttribution"]
 
@@ -83,6 +84,7 @@ class KANAttribution(Attribution):  # type: ignore[misc]
         return True
 
     @log_usage()  # type: ignore[untyped-decorator]
+    @with_gradients
     def attribute(
         self,
         inputs: Tensors,

@@ -24,6 +24,7 @@ from kaninterp.measure.probe_means import EdgeMeans
 from kaninterp.measure.probe_replay import Replay
 from kaninterp.measure.probe_shapley import Game
 from kaninterp.measure.tracing import PROGRESS_DELAY, prepared
+from kaninterp.nn.gradients import with_gradients
 
 __all__ = ["check_counts", "probe"]
 
@@ -33,6 +34,7 @@ DEFAULT_PERMUTATIONS = 32
 """Orders of removal drawn for Shapley values, 16 and their reverses."""
 
 
+@with_gradients
 def probe(
     model: nn.Module,
     data: Any,

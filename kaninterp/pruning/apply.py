@@ -11,6 +11,7 @@ from kaninterp.analysis import Analysis
 from kaninterp.core import PrunePlan, Trace
 from kaninterp.core.errors import InputError, InputTypeError
 from kaninterp.measure.losses import Loss
+from kaninterp.nn.gradients import with_gradients
 from kaninterp.pruning.carry_out import carry_out
 from kaninterp.pruning.choose import ROWS, choose
 from kaninterp.pruning.outcome import PruneReport
@@ -18,6 +19,7 @@ from kaninterp.pruning.outcome import PruneReport
 __all__ = ["prune"]
 
 
+@with_gradients
 def prune(
     model: nn.Module,
     plan: Any,

@@ -25,6 +25,7 @@ from kaninterp.measure.rows import Rows, held_rows
 from kaninterp.measure.seen_head import SeenHead, check_alone, seen_head
 from kaninterp.measure.tracing import prepared
 from kaninterp.nn import KANHead
+from kaninterp.nn.gradients import with_gradients
 from kaninterp.symbolic.expressions import Formula
 from kaninterp.symbolic.of_head import Units, head_formula
 from kaninterp.symbolic.snapping import RESOLUTION, TOLERANCE, SnappedEdge, snap
@@ -113,6 +114,7 @@ class FormulaReport:
         return "\n".join(lines)
 
 
+@with_gradients
 def formula(
     model: nn.Module,
     data: Any,

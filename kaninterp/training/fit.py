@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from kaninterp.core.errors import InputTypeError
 from kaninterp.data import called, preserved_rng
 from kaninterp.nn import rows_first, undisturbed
+from kaninterp.nn.gradients import with_gradients
 from kaninterp.nn.losses import resolve_loss
 from kaninterp.training.checkpoint import Checkpoint
 from kaninterp.training.damped_steps import DampedSteps
@@ -31,6 +32,7 @@ from kaninterp.training.stepping import Stepper
 __all__ = ["fit"]
 
 
+@with_gradients
 def fit(
     model: nn.Module,
     data: Any,

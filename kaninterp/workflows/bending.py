@@ -25,6 +25,7 @@ from kaninterp.measure.host import outputs, untouched
 from kaninterp.measure.losses import row_losses
 from kaninterp.measure.straightened import Place, straightened
 from kaninterp.nn import KANHead
+from kaninterp.nn.gradients import with_gradients
 from kaninterp.nn.moving import still
 from kaninterp.nn.regrid import regrid, wanted_grid
 from kaninterp.pruning.held_out import Parts, parts_of
@@ -39,6 +40,7 @@ ROWS = 2000
 STEPS = ("grid", "with the new grid", "with the old grid", "judging")
 
 
+@with_gradients
 def would_bend(
     model: nn.Module,
     data: Any,

@@ -29,6 +29,7 @@ from kaninterp.measure.host import Columns
 from kaninterp.measure.tracing import card_of, prepared
 from kaninterp.measure.watching import watch
 from kaninterp.nn import KANHead
+from kaninterp.nn.gradients import with_gradients
 from kaninterp.pruning import PruneReport, PruneRun, measure_cost, summarize
 from kaninterp.render import Report, check_writable, document, prune_document
 from kaninterp.workflows.drifting import columns_read, drift_evidence
@@ -41,6 +42,7 @@ run = run.undo()  # the last step back; run.model is the model before it"""
 PRINTED_VERSIONS = ("kaninterp", "torch", "captum", "numpy")
 
 
+@with_gradients
 def report(
     model: nn.Module,
     data: Any,
