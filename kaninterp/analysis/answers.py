@@ -263,13 +263,15 @@ def _straight(analysis: Analysis) -> Answer:
         sentences.append(f"Outside the domain {outside_rule(analysis)}.")
     evidence = []
     for layer, ranges in enumerate(analysis.ranges):
-        live = analysis.trace.layers[layer].edges.alive.any(0)
+        live = analysis.trace.layers[layer].on_grid
         if live.any():
             evidence.append(
                 f"Layer {layer + 1}: {percent(float(ranges.trained[live].mean()))} of rows inside the grid, which is "
                 f"used to {percent(float(ranges.coverage[live].mean()))} on average."
             )
-    sentences.append(evidence[0] if evidence else "No edge of the head is alive.")
+    alive = any(layer.edges.alive.any() for layer in analysis.trace.layers)
+    nothing = "Every live edge is a formula, which no grid bounds." if alive else "No edge of the head is alive."
+    sentences.append(evidence[0] if evidence else nothing)
     return Answer(question=QUESTIONS[3], answer=" ".join(sentences), evidence=tuple(evidence[1:]), section="ranges")
 
 

@@ -14,7 +14,7 @@ from kaninterp.core.watch import RISE
 from .bundle import Analysis, LayerRanges
 from .checking import check_findings
 from .grid_use import BULK, OUTSIDE, SPREAD
-from .straightness import CAUSES, OURS, count_causes
+from .straightness import CAUSES, NOTHING_TO_MEND, OURS, count_causes
 from .wording import counted, listed, number, percent
 
 __all__ = ["RANGE_CHECKS"]
@@ -34,7 +34,7 @@ def out_of_grid(analysis: Analysis) -> tuple[Finding, ...]:
 
 
 def _out_of_layer(analysis: Analysis, layer: int, ranges: LayerRanges) -> tuple[Finding, ...]:
-    outside = np.where(_live_sources(analysis, layer), ranges.fringe + ranges.dead, 0.0)
+    outside = np.where(_on_grid(analysis, layer), ranges.fringe + ranges.dead, 0.0)
     worst = [int(i) for i in np.argsort(-outside, kind="stable") if outside[i] > OUTSIDE]
     if not worst:
         return ()
@@ -62,7 +62,7 @@ def unused_grid(analysis: Analysis) -> tuple[Finding, ...]:
         few, names = _in_state(analysis, layer, "under-used", [percent(float(x)) for x in ranges.spread])
         if not few:
             continue
-        varies = ~analysis.trace.layers[layer].inputs.constant & _live_sources(analysis, layer)
+        varies = ~analysis.trace.layers[layer].inputs.constant & _on_grid(analysis, layer)
         of = f"{counted(few, 'input node')} of {int(varies.sum())}"
         claim = f"Layer {layer + 1}: {of} use less than {percent(SPREAD)} of the grid."
         evidence = (
@@ -115,7 +115,7 @@ def whole_numbers(analysis: Analysis) -> tuple[Finding, ...]:
 
 def _in_state(analysis: Analysis, layer: int, state: str, told: Sequence[str]) -> tuple[list[int], str]:
     """Live nodes in a state, and their names, each with what is told of it."""
-    live = _live_sources(analysis, layer)
+    live = _on_grid(analysis, layer)
     nodes = [i for i, word in enumerate(analysis.ranges[layer].state) if word == state and live[i]]
     return nodes, listed(f"{analysis.trace.node_name(layer, i)} ({told[i]})" for i in nodes)
 
@@ -134,7 +134,7 @@ def _risen(analysis: Analysis) -> tuple[Finding, ...]:
     for layer, ranges in enumerate(analysis.ranges):
         if ranges.reference is None:
             continue
-        rise = np.where(_live_sources(analysis, layer), ranges.reference.trained - ranges.trained, 0.0)
+        rise = np.where(_on_grid(analysis, layer), ranges.reference.trained - ranges.trained, 0.0)
         moved = [int(i) for i in np.argsort(-rise, kind="stable") if rise[i] > RISE]
         if not moved:
             continue
@@ -169,9 +169,9 @@ def straight_edges(analysis: Analysis) -> tuple[Finding, ...]:
     # what is wrong with the data's place comes first: no shape can be judged before
     head = analysis.trace.card.head
     advice = CAUSES[there[0]].cure(head)
-    if there[0] != "linear" and head == OURS:
+    if there[0] not in NOTHING_TO_MEND and head == OURS:
         advice += ". kaninterp.would_bend(model, data) tries it on a copy"
-    elif there[0] != "linear":
+    elif there[0] not in NOTHING_TO_MEND:
         advice += ". With kaninterp.from_kan(model) in the place of the KAN, kaninterp.would_bend tries it on a copy"
     return (_finding("straight-edges", severity, claim, evidence, _sentence(advice), section="network"),)
 
@@ -180,8 +180,8 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _live_sources(analysis: Analysis, layer: int) -> BoolArray:
-    return np.asarray(analysis.trace.layers[layer].edges.alive.any(0))
+def _on_grid(analysis: Analysis, layer: int) -> BoolArray:
+    return analysis.trace.layers[layer].on_grid
 
 
 def _finding(

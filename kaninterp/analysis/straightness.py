@@ -17,6 +17,7 @@ from .over_domain import over_domain
 
 __all__ = [
     "CAUSES",
+    "NOTHING_TO_MEND",
     "OURS",
     "OUTSIDE_MOSTLY",
     "OUTSIDE_PARTLY",
@@ -96,9 +97,12 @@ CAUSES = {
         "read the spline without its base branch, or train with base='zero' to have one curve",
         "read the spline without its base branch, or train without a base function to have one curve",
     ),
+    "formula": Cause("it is a formula, which is a line on these data", "nothing to mend: no grid bounds a formula"),
     "linear": Cause("a line is what was learnt over the whole domain", "nothing to mend"),
 }
-"""Causes of straightness, the first of these that holds."""
+"""Causes of straightness, the first of these that holds; of a formula that is the cause, whatever else holds."""
+NOTHING_TO_MEND = frozenset({"formula", "linear"})
+"""Causes that are no fault."""
 
 
 def layer_straightness(trace: Trace) -> tuple[LayerStraightness, ...]:
@@ -139,6 +143,7 @@ def _straightness(layer: LayerTrace, weights: Array, input_m2: Array) -> LayerSt
         "masked": ~edges.alive,
         "constant": ~varies,
         "": r2 < STRAIGHT_R2,
+        "formula": ~parts.spline,
         "out-of-domain": outside > OUTSIDE_MOSTLY,
         "mixed": outside > OUTSIDE_PARTLY,
         "untrained": parts.untouched,

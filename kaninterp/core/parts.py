@@ -26,6 +26,8 @@ class PartTable:
         Root mean square of the spline coefficients when they were initialised; 0 where that is not known.
     untouched : ndarray of bool, shape (dst, src)
         Whether the spline coefficients still are what they were initialised with; False where that is not known.
+    formula : ndarray of bool, shape (dst, src)
+        Whether the edge is a formula, which has no spline and which no grid bounds; none is if not given.
     """
 
     mean: Array
@@ -34,12 +36,21 @@ class PartTable:
     with_input: Array
     start: Array
     untouched: BoolArray
+    formula: BoolArray | None = None
 
     def __post_init__(self) -> None:
         shape = floats(self.mean, (None, None), "PartTable.mean").shape
         for name in ("mean", "m2", "with_edge", "with_input", "start"):
             object.__setattr__(self, name, floats(getattr(self, name), shape, f"PartTable.{name}"))
         object.__setattr__(self, "untouched", bools(self.untouched, shape, "PartTable.untouched"))
+        given = np.zeros(shape, bool) if self.formula is None else self.formula
+        object.__setattr__(self, "formula", bools(given, shape, "PartTable.formula"))
+
+    @property
+    def spline(self) -> BoolArray:
+        """Whether the edge has a spline, (dst, src)."""
+        assert self.formula is not None  # noqa: S101 - set when it was made
+        return ~self.formula
 
     def spline_m2(self, edges: EdgeTable) -> Array:
         """Sum of squared deviations of the spline part, (dst, src)."""
@@ -65,4 +76,5 @@ class PartTable:
             with_input=self.with_input + other.with_input + delta * along * scale,
             start=self.start,
             untouched=self.untouched,
+            formula=self.formula,
         )

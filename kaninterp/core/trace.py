@@ -9,7 +9,7 @@ import numpy as np
 
 from . import archive
 from .errors import ShapeError
-from .frozen import same
+from .frozen import BoolArray, same
 from .parts import PartTable
 from .tables import EdgeTable, NodeTable, RangeTable, RawTable
 
@@ -24,6 +24,11 @@ class LayerTrace:
     ranges: RangeTable
     edges: EdgeTable
     parts: PartTable
+
+    @property
+    def on_grid(self) -> BoolArray:
+        """Whether a live edge of the source is a spline, shape (src,): where a formula is read, no grid matters."""
+        return np.asarray((self.edges.alive & self.parts.spline).any(0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

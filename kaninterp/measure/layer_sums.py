@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kaninterp.adapters import LayerView
 from kaninterp.core import EdgeTable, LayerTrace, NodeTable, PartTable
-from kaninterp.core.frozen import Array
+from kaninterp.core.frozen import Array, BoolArray
 from kaninterp.measure.edge_sums import edge_sums
 from kaninterp.measure.range_counts import RangeCounts
 from kaninterp.measure.raw_sums import numbers
@@ -74,8 +74,17 @@ class LayerSums:
                 with_input=found["base_with_input"],
                 start=layer.start,
                 untouched=layer.untouched,
+                formula=_formulas(layer),
             ),
         )
+
+
+def _formulas(layer: LayerView) -> BoolArray:
+    """Which edges are formulas, (dst, src)."""
+    found = np.zeros(layer.alive.shape, bool)
+    for dst, src, _ in layer.formulas:
+        found[dst, src] = True
+    return found
 
 
 def _curves(layer: LayerView) -> tuple[Array, Array, Array]:

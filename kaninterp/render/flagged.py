@@ -6,7 +6,7 @@ import numpy as np
 
 from kaninterp.analysis.bundle import Analysis
 from kaninterp.analysis.grid_use import OUTSIDE
-from kaninterp.analysis.straightness import CAUSES
+from kaninterp.analysis.straightness import CAUSES, NOTHING_TO_MEND
 from kaninterp.core.frozen import Array
 
 from .blocks import Block
@@ -22,7 +22,7 @@ MAX_CARDS = 6
 """Cards are about 3 kB each."""
 MAX_ROWS = 40
 POINTS = 49
-FINE = {"", "linear", "constant", "masked"}
+FINE = {"", *NOTHING_TO_MEND, "constant", "masked"}
 """What is no reason for a card, as long as the data stay on the grid."""
 LEAVES = "its input leaves the domain on {} of rows; the rest of the curve was fitted"
 
@@ -79,7 +79,12 @@ def _causes(analysis: Analysis, places: list[Place]) -> str:
 
 def _ordered(analysis: Analysis) -> list[Place]:
     """Live edges: those to mend by cause as in `CAUSES`, then the others; strong before weak."""
-    causes = (*(name for name in CAUSES if name not in FINE), "", "linear", "constant")
+    causes = (
+        *(name for name in CAUSES if name not in FINE),
+        "",
+        *(name for name in CAUSES if name in FINE),
+        "constant",
+    )
     rank = {name: i for i, name in enumerate(causes)}
     score = [layer.kan2.max(0) for layer in analysis.scores]
     places = [
@@ -96,7 +101,9 @@ def _ordered(analysis: Analysis) -> list[Place]:
 
 
 def _flagged(analysis: Analysis, place: Place) -> bool:
-    layer, _, src = place
+    layer, dst, src = place
+    if not analysis.trace.layers[layer].parts.spline[dst, src]:
+        return False
     cause = _cause(analysis, place)
     return cause not in FINE or (cause == "" and float(1 - analysis.ranges[layer].trained[src]) > OUTSIDE)
 

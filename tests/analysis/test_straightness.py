@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 import kaninterp as ki
 from kaninterp.analysis import layer_straightness
 from kaninterp.analysis.straightness import CAUSES
+from kaninterp.core.edge_formula import EdgeFormula
+from kaninterp.core.families import FAMILIES
+from kaninterp.nn import with_formulas
 from tests.straight_edges import SET, made
 from tests.traces import Net, random_inputs
 
@@ -63,13 +67,38 @@ def test_the_scale_of_an_edge_does_not_count():
 @pytest.mark.parametrize("cause", SET)
 def test_edges_of_a_head_made_for_a_cause_are_named_so(cause, rows):
     """40 edges each; straight is what is so on 20,000 rows of its own (tests/benchmarks has five seeds of it)."""
-    assert set(SET) == {"", *CAUSES}
+    assert set(SET) | {"formula"} == {"", *CAUSES}  # formulas have a test of their own
     edges, sample = made(cause, np.random.default_rng(0), rows)
     truly = edges.straight(sample) == bool(cause)
     names = layer_straightness(ki.trace(edges.head, edges.data(), progress=False))[0].cause[0]
     right = [name == cause for name, counts in zip(names, truly, strict=True) if counts]
     assert len(right) >= 20
     assert np.mean(right) >= 0.95
+
+
+def test_a_formula_is_straight_by_itself_wherever_the_data_lie():
+    head = ki.KANHead(3, 1, domain=(-1.0, 1.0), generator=torch.Generator().manual_seed(0))
+    line, wave = (EdgeFormula(family=FAMILIES[name], a=1.0, b=0.0, c=1.0, d=0.0) for name in ("x", "sin"))
+    head = with_formulas(head, {(0, 0, 0): line, (0, 0, 1): wave})
+    rows = np.random.default_rng(0).uniform(-4, 4, (500, 3)).astype(np.float32)
+    found = ki.analyze(ki.trace(head, rows, progress=False))
+    assert found.straightness[0].cause[0][:2] == ("formula", "")
+    assert found.trace.layers[0].on_grid.tolist() == [False, False, True]
+    [left] = [each for each in found.findings if each.code == "out-of-grid"]
+    assert "1 input node of 3" in left.claim
+    assert "x2" in left.claim
+    half = ki.trace(head, rows[:250], progress=False).merge(ki.trace(head, rows[250:], progress=False))
+    assert half.layers[0].on_grid.tolist() == [False, False, True]
+
+
+def test_a_head_of_formulas_has_no_grid_to_leave():
+    head = ki.KANHead(1, 1, domain=(-1.0, 1.0), generator=torch.Generator().manual_seed(0))
+    head = with_formulas(head, {(0, 0, 0): EdgeFormula(family=FAMILIES["x"], a=1.0, b=0.0, c=1.0, d=0.0)})
+    rows = np.random.default_rng(0).uniform(-4, 4, (300, 1)).astype(np.float32)
+    page = ki.report(head, (rows, rows[:, 0]), trust=False, progress=False).to_html()
+    assert "Every live edge is a formula, which no grid bounds." in page
+    assert "leave the grid" not in page
+    assert "read by formulas alone" in page
 
 
 def test_edges_set_by_hand():

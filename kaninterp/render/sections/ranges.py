@@ -29,6 +29,7 @@ GRID_WORDS = {
     "stretched": "stretched",
     "under-used": "under-used",
 }
+NO_GRID = "read by formulas alone"
 """What `kaninterp.analysis.grid_use.grid_states` found, in words."""
 USE = ("#Dead", "#Left | right", "#Coverage", "#Effective", "Seen on the grid")
 NOTE = (
@@ -48,9 +49,12 @@ def ranges_section(material: Material) -> Section:
         *edge_blocks(material),
         *(_table(material, i) for i in range(len(material.analysis.ranges))),
     )
-    worst = min((float(r.trained.min()) for r in material.analysis.ranges if r.trained.size), default=1.0)
-    left = sum(int((r.trained < FULL).sum()) for r in material.analysis.ranges)
-    nodes = sum(r.trained.size for r in material.analysis.ranges)
+    pairs = zip(material.analysis.ranges, material.analysis.trace.layers, strict=True)
+    inside = np.concatenate([ranges.trained[layer.on_grid] for ranges, layer in pairs])
+    worst, left, nodes = float(inside.min(initial=1.0)), int((inside < FULL).sum()), len(inside)
+    if not nodes:
+        lead = "Every live edge is a formula, which no grid bounds."
+        return Section(id="ranges", title="Ranges", lead=lead, blocks=blocks)
     lead = (
         f"{left} of {count(nodes)} nodes {'leaves its' if left == 1 else 'leave their'} trained zone on this data"
         + (f"; the worst has {percent(worst)} of its rows inside. " if left else ". ")
@@ -61,8 +65,8 @@ def ranges_section(material: Material) -> Section:
 
 
 def _table(material: Material, layer: int) -> Table:
-    ranges = material.analysis.ranges[layer]
-    fine = np.array([not state for state in ranges.state])
+    ranges, grid = material.analysis.ranges[layer], material.analysis.trace.layers[layer].on_grid
+    fine = np.array([not state for state in ranges.state]) | ~grid
     order = np.lexsort((np.arange(len(fine)), ranges.coverage, fine, ranges.trained))
     rows = tuple(_row(material, ranges, layer, int(i)) for i in order[: MAX_ROWS // len(material.analysis.ranges)])
     left = len(order) - len(rows)
@@ -72,7 +76,7 @@ def _table(material: Material, layer: int) -> Table:
         caption=f"Where the inputs of KAN layer {layer + 1} fell on its grid, furthest outside first",
         columns=("Node", "Grid", "Zones", "#Trained", *compared, *USE),
         rows=rows,
-        folded=bool((ranges.trained >= HARMLESS).all()) and not any(ranges.state),
+        folded=bool((ranges.trained[grid] >= HARMLESS).all()) and bool(fine.all()),
         note=NOTE + (f" {left} nodes further inside are left out." if left else ""),
     )
 
@@ -81,7 +85,7 @@ def _row(material: Material, ranges: LayerRanges, layer: int, i: int) -> tuple[C
     trained, fringe, dead = float(ranges.trained[i]), float(ranges.fringe[i]), float(ranges.dead[i])
     return (
         Name(text=shown(material.analysis.trace.node_name(layer, i)), href=f"node-{layer}-{i}"),
-        GRID_WORDS[ranges.state[i]],
+        GRID_WORDS[ranges.state[i]] if material.analysis.trace.layers[layer].on_grid[i] else NO_GRID,
         Zones(trained=trained, fringe=fringe, dead=dead),
         percent(trained),
         *_compared(ranges, i),
