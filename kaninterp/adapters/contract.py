@@ -67,7 +67,7 @@ def check_view(view: ModelView, x: Tensor) -> None:
     with evaluating(view.module), no_notes(view.module):
         values = view.activations(x)
         for depth, (layer, given, taken) in enumerate(zip(view.layers, values, values[1:], strict=False)):
-            where = f"layer {depth} of {type(view.module).__name__}"
+            where = f"layer {depth} of {view.kind}"
             _check_shapes(layer, where)
             if len(given):
                 _check_finite(given, taken, where)
@@ -134,7 +134,7 @@ def _check_own_input(layer: LayerView, x: Tensor, edges: Tensor, allowed: float,
 
 
 def _check_whole(view: ModelView, x: Tensor, last: Tensor) -> None:
-    kind = type(view.module).__name__
+    kind = view.kind
     try:
         output = view.module(x)
         output = output[0] if isinstance(output, tuple) else output  # a layer of pykan gives its nodes first of four

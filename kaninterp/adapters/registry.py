@@ -117,7 +117,8 @@ def _adapter_of(module: nn.Module) -> Adapter | None:
 
 def _view_run(parts: tuple[nn.Module, ...], module: nn.Module, path: str) -> ModelView:
     del module  # the first of the parts
-    return view_parts(RunOfLayers(*parts), path, parts)
+    names = dict.fromkeys(type(part).__name__ for part in parts if next(part.parameters(), None) is not None)
+    return replace(view_parts(RunOfLayers(*parts), path, parts), title=f"row of {' and '.join(names)}")
 
 
 def _listed(found: dict[str, Adapter], model: nn.Module) -> str:

@@ -134,6 +134,8 @@ class ModelView:
         Facts to print.
     wrapped : bool
         Whether the model's class says (``only_kan = "head"``) that it hands its inputs to this KAN as they are.
+    title : str
+        What to call a KAN that is no module of the model; "": as its class.
     """
 
     module: nn.Module
@@ -146,6 +148,12 @@ class ModelView:
     output_names: tuple[str, ...] | None = None
     options: tuple[tuple[str, str], ...] = ()
     wrapped: bool = False
+    title: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What to call it: the name of its class, as a rule."""
+        return self.title or type(self.module).__name__
 
     @property
     def whole(self) -> bool:

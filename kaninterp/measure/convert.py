@@ -120,7 +120,7 @@ def from_kan(
             return head
         shape = shape._replace(grid=2 * shape.grid)
     raise ModelError(
-        f"the {type(view.module).__name__} at {view.path!r} as a KANHead with {shape.grid // 2} intervals is off by "
+        f"the {view.kind} at {view.path!r} as a KANHead with {shape.grid // 2} intervals is off by "
         f"{error:.3g} standard deviations of its output, tolerance={tolerance:g}. Use a finer grid, grid={shape.grid}, "
         "give the rows that matter (rows=...), or accept the error (tolerance=...)"
     )

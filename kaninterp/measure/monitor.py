@@ -104,7 +104,7 @@ class RangeMonitor:
         modules = [layer.module for layer in view.layers]
         if any(module is None for module in modules):
             raise ModelError(
-                f"the layers of {type(view.module).__name__} cannot be watched: their views name no module for a hook; "
+                f"the layers of {view.kind} cannot be watched: their views name no module for a hook; "
                 "allowed: a KANHead, and views with `module`, the layer that is called"
             )
         self.last: RangeWatch | None = None

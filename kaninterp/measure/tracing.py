@@ -135,7 +135,7 @@ def card_of(model: nn.Module, view: ModelView) -> ModelCard:
     """What is being explained, in words and numbers."""
     return ModelCard(
         model=type(model).__name__,
-        head=type(view.module).__name__,
+        head=view.kind,
         path="" if view.whole else view.path,
         fingerprint=view.fingerprint(),
         parameters=_trainable(model),

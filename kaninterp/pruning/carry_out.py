@@ -59,7 +59,7 @@ def check_prunable(view: ModelView) -> None:
     """
     if not isinstance(view.module, KANHead):
         raise ModelError(
-            f"only a KANHead can be pruned, and there is a {type(view.module).__name__} at {view.path!r}; put "
+            f"only a KANHead can be pruned, and there is a {view.kind} at {view.path!r}; put "
             "kaninterp.from_kan(model) in its place, then trace, analyze and prune the new model"
         )
 

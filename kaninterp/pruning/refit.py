@@ -175,7 +175,7 @@ class _Rows:
 
 def _kan_head(view: ModelView) -> KANHead:
     if not isinstance(view.module, KANHead):
-        raise ModelError(f"only a KANHead can be refitted, at {view.path!r} is a {type(view.module).__name__}")
+        raise ModelError(f"only a KANHead can be refitted, at {view.path!r} is a {view.kind}")
     for depth, layer in enumerate(view.module.kan_layers):
         size = int((layer.spline_mask != 0).any(0).sum()) * (layer.spec.size + 1)
         if size > LARGEST_SYSTEM:

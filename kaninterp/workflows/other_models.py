@@ -166,7 +166,7 @@ def _refitted(
         view = as_view(model, options["path"])
         if not isinstance(view.module, KANHead):  # only that can be trained anew
             model = with_kan_head(model, path=options["path"], batch=parts.judge.batch)
-            converted = f" of a copy whose {type(view.module).__name__} is converted by from_kan"
+            converted = f" of a copy whose {view.kind} is converted by from_kan"
         again = refits(model, parts, **options)
     except (DataError, ModelError, StateError) as error:
         return None, _unmeasured(CHECKS[3:], error)

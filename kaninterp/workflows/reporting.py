@@ -272,14 +272,14 @@ def _price(asked: Asked, analysis: Analysis) -> tuple[PruneCost | None, tuple[tu
     options: dict[str, Any] = {"loss": asked.loss, "path": asked.path, "seed": asked.seed}
     model, plan = asked.model, analysis.plan
     remark: tuple[tuple[str, str], ...] = ()
-    kan = as_view(model, asked.path).module
-    if not isinstance(kan, KANHead):
+    view = as_view(model, asked.path)
+    if not isinstance(view.module, KANHead):
         try:
             model = with_kan_head(model, path=asked.path, batch=asked.batches.first)
         except ModelError as error:
             return None, (("price of the plan", f"not measured: {error}"),)
         plan = replace(plan, fingerprint="")  # it was made for the weights of the original
-        remark = (("price of the plan", f"measured on a copy whose {type(kan).__name__} is converted by from_kan"),)
+        remark = (("price of the plan", f"measured on a copy whose {view.kind} is converted by from_kan"),)
     try:
         return measure_cost(model, plan, asked.batches, **options)[0], remark
     except ModelError as error:

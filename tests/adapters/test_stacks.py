@@ -66,7 +66,7 @@ def test_the_report_of_a_run_is_whole_and_prices_the_plan():
         model[3].spline_weight[:, 0] *= 1e-3
     page = ki.report(model, (X, model(X).detach()), trust=False, progress=False)
     html = page.to_html()
-    for said in ("Library", "efficient-kan (KANLinear)", "measured on a copy whose RunOfLayers is converted"):
+    for said in ("Library", "efficient-kan (KANLinear)", "measured on a copy whose row of KANLinear is converted"):
         assert said in html
 
 
