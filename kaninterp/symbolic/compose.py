@@ -18,7 +18,7 @@ from kaninterp.symbolic.canonical import canonical
 if TYPE_CHECKING:
     import sympy
 
-__all__ = ["LayerFormula", "NumericEdge", "composed", "expression_of", "in_units"]
+__all__ = ["LayerFormula", "NumericEdge", "composed", "expression_of", "in_units", "shifted"]
 
 Edge = tuple[int, int]
 
@@ -98,7 +98,7 @@ def in_units(
                 (j, i): replace(each, a=each.a / size[i], b=each.b - each.a * centre[i] / size[i])
                 for (j, i), each in found[0].formulas.items()
             },
-            numeric={(j, i): _shifted(each, centre[i], size[i]) for (j, i), each in found[0].numeric.items()},
+            numeric={(j, i): _rescaled(each, centre[i], size[i]) for (j, i), each in found[0].numeric.items()},
         )
     if outputs is not None:
         centre, size = _pair(outputs, len(found[-1].bias), "outputs")
@@ -203,7 +203,12 @@ def _pair(given: tuple[Array, Array], n: int, what: str) -> tuple[Array, Array]:
     return centre, size
 
 
-def _shifted(edge: NumericEdge, centre: float, size: float) -> NumericEdge:
+def shifted(edge: NumericEdge, by: float) -> NumericEdge:
+    """An edge and a constant."""
+    return NumericEdge(lambda x: edge(x) + by, edge.numbers)
+
+
+def _rescaled(edge: NumericEdge, centre: float, size: float) -> NumericEdge:
     return NumericEdge(lambda x: edge((x - centre) / size), edge.numbers)
 
 

@@ -64,16 +64,16 @@ class Graph:
         """Values (n,) of a part."""
         return self._real(self._values[part])
 
-    def values(self, instead: Mapping[Any, float] | None = None) -> Array:
-        """Values (n,) of the whole, with numbers in place of some of its parts; NaN where they are not real."""
+    def values(self, instead: Mapping[Any, Values] | None = None) -> Array:
+        """Values (n,) of the whole, with other values in place of some of its parts; NaN where they are not real."""
         changed = self._changed(instead or {})
         return self._real(changed.get(self._top, self._values[self._top]))
 
-    def put(self, instead: Mapping[Any, float]) -> None:
-        """Keep numbers in place of parts."""
+    def put(self, instead: Mapping[Any, Values]) -> None:
+        """Keep other values in place of parts."""
         self._values.update(self._changed(instead))
 
-    def _changed(self, instead: Mapping[Any, float]) -> dict[Any, Values]:
+    def _changed(self, instead: Mapping[Any, Values]) -> dict[Any, Values]:
         """New values of these parts and of all above them."""
         changed: dict[Any, Values] = dict(instead)
         above = list(instead)

@@ -12,10 +12,13 @@ from kaninterp.core.frozen import Array
 from kaninterp.data import Standardizer
 from kaninterp.nn import KANHead
 from kaninterp.nn.formulas import formulas_of
-from kaninterp.symbolic.compose import Edge, LayerFormula, NumericEdge, composed, in_units
+from kaninterp.symbolic.compose import Edge, LayerFormula, NumericEdge, composed, in_units, shifted
 from kaninterp.symbolic.expressions import Formula
 
 __all__ = ["Units", "head_formula"]
+
+CENTRING_POINTS = 101
+"""Points over its domain by which a spline is centred; its constant stands in the formula as a number."""
 
 Pair = tuple[Array, Array] | None
 
@@ -58,7 +61,7 @@ def head_formula(
     names: tuple[tuple[str, ...], tuple[str, ...]],
     units: Units | None = None,
 ) -> Formula:
-    """The formula of a head as it is, edges that are splines as named functions.
+    """The formula of a head as it is, edges that are splines as named functions, each centred on its domain.
 
     Parameters
     ----------
@@ -79,7 +82,12 @@ def head_formula(
             for dst, src in np.argwhere(layer.alive).tolist()
             if (dst, src) not in mine
         }
-        layers.append(LayerFormula(bias=layer.bias, src=layer.src, formulas=mine, numeric=splines))
+        constants = layer.bias.copy()
+        for (dst, src), spline in splines.items():
+            middle = float(spline(np.linspace(layer.knots[src, 0], layer.knots[src, -1], CENTRING_POINTS)).mean())
+            splines[dst, src] = shifted(spline, -middle)
+            constants[dst] += middle
+        layers.append(LayerFormula(bias=constants, src=layer.src, formulas=mine, numeric=splines))
     expressions, numeric = composed(layers if units is None else in_units(layers, units.inputs, units.outputs))
     return Formula(expressions=tuple(expressions), input_names=names[0], output_names=names[1], numeric=numeric)
 

@@ -44,8 +44,6 @@ STANDARD_ERRORS = 2.0
 """Rise that counts as none in standard errors of the difference, row by row."""
 WORTH_TRYING = 0.9
 """R2 of a fit from which on it is tried: training the rest again may make up for what is missing, not for more."""
-MARGIN = 0.01
-"""Share of the range by which a formula has to be defined beyond it: later rows go a little further."""
 FAMILIES_TRIED = 3
 """Families an edge is tried with when it fails alone."""
 
@@ -201,7 +199,7 @@ class _Work:
     ) -> None:
         self._head, self._learn, self._judge, self._families, self._loss = head, learn, judge, families, loss
         self._trials = trials
-        self._spent = 0
+        self._spent, self._undefined = 0, False
         self._done: set[Edge] = set(formulas_of(head))
         self._fits: dict[Edge, tuple[EdgeFit, ...]] = {}
         self._failed: dict[Edge, str] = {}
@@ -250,17 +248,19 @@ class _Work:
             yield from self._group([edge for edge in edges[half:] if self._fits[edge][0].good])
 
     def _alone(self, edge: Edge) -> Iterator[int]:
+        self._undefined = False
         for fit in self._fits[edge][:FAMILIES_TRIED]:
             if fit.r2 >= WORTH_TRYING and self._try({edge: fit}):
                 yield self.left
                 return
         best = self._fits[edge][0]
+        outcome = "the rows leave its domain" if self._undefined else "the held-out loss rises by more than is allowed"
         self._failed[edge] = (
             f"not tried to the end: no trial is left of {self._trials} (the best, {best.name}, has R2 {best.r2:.3f})"
             if self._over and best.r2 >= WORTH_TRYING
             else f"no function comes near it (the best, {best.name}, has R2 {best.r2:.3f})"
             if best.r2 < WORTH_TRYING
-            else f"with {best.name} in its place (R2 {best.r2:.3f}) the held-out loss rises by more than is allowed"
+            else f"with {best.name} in its place (R2 {best.r2:.3f}) {outcome}"
         )
         yield self.left
 
@@ -275,7 +275,9 @@ class _Work:
         formulas = {edge: fit.formula for edge, fit in fits.items()}
         as_fitted = with_formulas(self._head, formulas)
         tried = (refitted(copy.deepcopy(as_fitted), self._learn, self._loss), as_fitted)
-        held = [new for new in tried if _defined(new, self._learn[0]) and self._judge.holds(new)]
+        defined = [new for new in tried if _defined(new, self._learn[0])]
+        self._undefined = not defined
+        held = [new for new in defined if self._judge.holds(new)]
         if not held:
             return False
         self._head = min(held, key=lambda new: float(self._judge.rows(new).mean()))
@@ -297,8 +299,7 @@ def _defined(head: KANHead, x: Tensor) -> bool:
     view = as_view(head)
     with torch.no_grad():
         nodes = view.activations(view.read(x))
-    ends = [torch.stack(torch.aminmax(values.double(), dim=0)).cpu().numpy() for values in nodes]
-    ranges = [(low - MARGIN * (high - low), high + MARGIN * (high - low)) for low, high in ends]
+    ranges = [torch.stack(torch.aminmax(values.double(), dim=0)).cpu().numpy() for values in nodes]
     return all(
         bool(formula.defined(ranges[depth][0][src], ranges[depth][1][src]))
         for (depth, _, src), formula in formulas_of(head).items()

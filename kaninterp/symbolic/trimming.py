@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
 
 from kaninterp.core.errors import DataError
 from kaninterp.core.frozen import Array
+from kaninterp.symbolic.common_factor import factors_out
 from kaninterp.symbolic.compose import NumericEdge
 from kaninterp.symbolic.dag import Graph
+from kaninterp.symbolic.exchanges import Exchange, exchanges
 from kaninterp.symbolic.expressions import Formula, evaluated
+from kaninterp.symbolic.polish import polished
 
 __all__ = ["Trimmed", "trimmed"]
 
@@ -21,7 +23,7 @@ RESOLUTION = 1e-6
 """Errors below this share of an output's standard deviation count as none: float32 knows no more."""
 ROUNDING = 0.002
 """Share of the loss that all rounding together may add: of a squared error, an RMSE larger by a thousandth."""
-DIGITS = range(1, 8)
+DIGITS = range(1, 13)
 """Significant digits that are tried for a number."""
 NEAR = 0.01
 """Share of a number that rounding may change: 100 for 108 is another number, whatever a few rows say."""
@@ -30,7 +32,7 @@ NEAR_PI = 1e-5
 _PI = {sign * k * np.pi / m: (sign * k, m) for m in (6, 4, 3, 2, 1) for k in range(1, 13) for sign in (1, -1)}
 """Fractions of pi that occur in formulas, by value."""
 MOST_OPERATIONS = 80
-"""Operations up to which sympy is asked for a shorter form; beyond, it takes seconds."""
+"""Operations up to which sympy is asked for a shorter form, and every function is weighed; beyond, it takes seconds."""
 
 
 Losses = Callable[[Array], Array]
@@ -61,12 +63,13 @@ class Trimmed:
 def trimmed(formula: Formula, x: Array, losses: Losses, *, kind: Kind = "squared") -> Trimmed:
     """Leave out what the rows do not support, then round.
 
-    A term anywhere in the formula, or two or all of the terms in the same inputs of a sum (curves of one column may
-    cancel), are replaced by their means when that costs less than they are worth by the Bayesian
-    information criterion (Schwarz 1978): ``n ln(L' / L) <= k ln n`` with L the mean squared error and k the numbers
-    saved; ``2 n ln(L' / L) <= k ln n`` with L a mean absolute error, of which the log-likelihood knows the scale as
-    little; or ``2 n (L' - L) <= k ln n`` for a loss that is a negative log-likelihood. Numbers are then rounded one
-    after the other, as far as all rounding together adds less than `ROUNDING` to the loss.
+    Parts of the formula are exchanged for simpler ones (`kaninterp.symbolic.exchanges`: terms for their means,
+    functions and splines for the nearest line or parabola, constants for 0, factors for whole numbers near them) when
+    that costs less than it is worth by the Bayesian information criterion (Schwarz 1978): ``n ln(L' / L) <= k ln n``
+    with L the mean squared error and k the numbers saved; ``2 n ln(L' / L) <= k ln n`` with L a mean absolute error, of
+    which the log-likelihood knows the scale as little; or ``2 n (L' - L) <= k ln n`` for a loss that is a negative
+    log-likelihood. The numbers that are left are fitted to the rows once more (`kaninterp.symbolic.polish`), and
+    rounded one after the other, as far as all rounding together adds less than `ROUNDING` to the loss.
 
     Parameters
     ----------
@@ -118,8 +121,10 @@ def trimmed(formula: Formula, x: Array, losses: Losses, *, kind: Kind = "squared
     for k, expression in enumerate(formula.expressions):
         error = _Error(formula.numeric, np.asarray(x, dtype=np.float64), losses, outputs, k, kind)
         shorter, gone = _without_needless(expression, error)
-        dropped += [replace(formula, expressions=(_in_short(each),)).text() for each in gone]
-        expressions.append(_shortest(_rounded(_shortest(shorter), error)))  # what sympy merges is rounded as one
+        shorter, more = _without_needless(_shortest(factors_out(polished(shorter, error))), error)
+        dropped += [replace(formula, expressions=(_in_short(each),)).text() for each in (*gone, *more)]
+        shorter = _shortest(polished(shorter, error))  # what sympy merges is rounded as one
+        expressions.append(_shortest(_rounded(shorter, error)))
         outputs[:, k] = error.values(expressions[-1])
     result = replace(formula, expressions=tuple(expressions), numeric=_left(expressions, formula.numeric))
     return Trimmed(formula=result, loss_before=before, loss=float(losses(outputs).mean()), dropped=tuple(dropped))
@@ -163,6 +168,12 @@ class _Error:
             return np.inf  # outputs so large that their loss is no number
         return found if np.isfinite(found) else np.inf
 
+    def rows(self, values: Array) -> Array:
+        """Of every row."""
+        outputs = self._outputs.copy()
+        outputs[:, self._k] = values
+        return self._losses(outputs)
+
     def nats_lost(self, now: float, then: float) -> float:
         """Twice the log-likelihood that a rise of the loss costs, in nats."""
         if not np.isfinite(then):
@@ -175,55 +186,23 @@ class _Error:
 
 
 def _without_needless(expression: Any, error: _Error) -> tuple[Any, list[Any]]:
-    """Replace terms by their means, the cheapest first, as long as one is not worth its numbers."""
-    import sympy
-
+    """Exchange parts for simpler ones, the most worthwhile first, as long as one is not worth its numbers."""
     gone: list[Any] = []
-    graph = error.graph(expression)
+    graph, per_number = error.graph(expression), float(np.log(len(error.x)))
     while True:
-        now, per_number = error.of_values(graph.values()), float(np.log(len(error.x)))
-        best: tuple[float, dict[Any, float]] | None = None
-        for terms in dict.fromkeys(_candidates_to_go(expression)):
-            means = {term: float(graph.of(term).mean()) for term in terms}
-            if not np.isfinite(list(means.values())).all():
+        now = error.of_values(graph.values())
+        best: tuple[float, Exchange] | None = None
+        for each in exchanges(expression, graph, error.numeric, thorough=_is_short(expression)):
+            if not all(np.isfinite(values).all() for values in each.values.values()):
                 continue
-            then = error.of_values(graph.values(means))
-            saved = sum(max(1, _numbers(term, error.numeric)) for term in terms)
-            cost = error.nats_lost(now, then) - saved * per_number
+            cost = error.nats_lost(now, error.of_values(graph.values(each.values))) - each.saved * per_number
             if cost <= 0 and (best is None or cost < best[0]):
-                best = cost, means
+                best = cost, each
         if best is None:
             return expression, gone
-        gone += best[1]
-        expression = expression.xreplace({term: sympy.Float(mean) for term, mean in best[1].items()})
+        gone += best[1].gone
+        expression = expression.xreplace(dict(best[1].new))
         graph = error.graph(expression, before=graph)
-
-
-def _numbers(term: Any, numeric: Mapping[str, NumericEdge]) -> int:
-    """Numbers that a term was fitted with: those written, and the coefficients of its splines."""
-    import sympy
-    from sympy.core.function import AppliedUndef
-
-    splines = {each.func.__name__ for each in term.atoms(AppliedUndef)}
-    return len(term.atoms(sympy.Float)) + sum(numeric[name].numbers for name in splines)
-
-
-def _candidates_to_go(expression: Any) -> Iterator[tuple[Any, ...]]:
-    """Of all sums in an expression: each term that depends on an input, and two or all of those in the same inputs."""
-    import sympy
-
-    for part in sympy.preorder_traversal(expression):
-        if not isinstance(part, sympy.Add):
-            continue
-        groups: dict[frozenset[Any], list[Any]] = {}
-        for term in part.args:
-            if term.free_symbols:
-                yield (term,)
-                groups.setdefault(frozenset(term.free_symbols), []).append(term)
-        for group in groups.values():
-            yield from combinations(group, 2)
-            if len(group) > 2:
-                yield tuple(group)
 
 
 def _left(expressions: list[Any], numeric: Mapping[str, NumericEdge]) -> dict[str, NumericEdge]:
@@ -277,11 +256,17 @@ def _in_short(term: Any) -> Any:
     return term.xreplace({each: sympy.Float(f"{float(each):.3g}") for each in term.atoms(sympy.Float)})
 
 
+def _is_short(expression: Any) -> bool:
+    import sympy
+
+    return bool(sympy.count_ops(expression) <= MOST_OPERATIONS)
+
+
 def _shortest(expression: Any) -> Any:
     """Of the forms that sympy knows, the one with the fewest operations; in doubt the given one."""
     import sympy
 
-    if sympy.count_ops(expression) > MOST_OPERATIONS:
+    if not _is_short(expression):
         return expression
     forms = [expression, sympy.expand(expression), sympy.powsimp(expression)]
     return min(forms, key=lambda form: (sympy.count_ops(form), forms.index(form)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import sympy
 import torch
 from sklearn.datasets import make_moons
 
@@ -252,3 +253,35 @@ def test_a_trial_that_diverges_is_a_trial_that_failed():
     found = formula(head, (x, (x[:, :1] > 0).float()), loss="bce", families=steep, trials=6, progress=False)
     assert np.isfinite(found.head_loss)
     assert len(found.edges) == 6
+
+
+@pytest.mark.parametrize(("name", "low", "truth"), [("sqrt(x0)", 0.0, torch.sqrt), ("asin(x0)", -1.0, torch.asin)])
+def test_rows_may_reach_the_border_of_a_domain(name, low, truth):
+    x = low + (1 - low) * torch.rand(600, 1, generator=torch.Generator().manual_seed(0)).double()
+    head = ki.KANHead(1, 1, generator=torch.Generator().manual_seed(0)).double()
+    ki.fit(head, (x, truth(x)), optimizer="lm", epochs=30, seed=0, progress=False)
+    found = ki.formula(head, (x, truth(x)), progress=False)
+    assert found.formula.text() == name
+    assert found.formula_loss < 1e-20
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_makes_no_function_of_a_line(seed):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(1000, 2, generator=generator).double()
+    y = (torch.rand(1000, 1, generator=generator) < torch.sigmoid(1.5 * x[:, :1] - 2 * x[:, 1:])).double()
+    head = ki.KANHead(2, 1, generator=torch.Generator().manual_seed(0)).double()
+    ki.fit(head, (x, y), loss="bce", epochs=10, seed=0, progress=False)
+    found = ki.formula(head, (x, y), loss="bce", progress=False)
+    assert sympy.Poly(found.formula.sympy(), *found.formula.sympy().free_symbols).total_degree() == 1
+    assert found.formula_loss <= found.model_loss
+
+
+def test_a_spline_in_a_formula_is_centred():
+    x = 2 * torch.rand(800, 1, generator=torch.Generator().manual_seed(0)).double() - 1
+    head = ki.KANHead(1, 1, grid=20, generator=torch.Generator().manual_seed(0)).double()
+    ki.fit(head, (x, 50 + torch.sin(9 * x**3)), optimizer="lm", epochs=10, seed=0, progress=False)
+    found = head_formula(head, (("x0",), ("y0",)))
+    [spline] = found.numeric.values()
+    assert abs(spline(np.linspace(-1, 1, 101)).mean()) < 0.01
+    np.testing.assert_allclose(found(x.numpy())[:, 0], head(x)[:, 0].detach().numpy(), atol=1e-9)

@@ -1,0 +1,210 @@
+"""What parts of a formula may be exchanged for something with fewer numbers: to be tried on the rows, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from kaninterp.core.frozen import Array
+from kaninterp.symbolic.compose import NumericEdge
+from kaninterp.symbolic.dag import Graph
+
+__all__ = ["Exchange", "exchanges", "numbers_of"]
+
+NEAR = 0.03
+"""Share of a factor by which a whole number or a multiple of pi may differ to be tried in its place."""
+LARGEST_WHOLE = 10
+"""Larger whole numbers, or halves of pi, are no simpler to a reader than the number itself."""
+WAVES = ("sin", "cos", "tan")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exchange:
+    """Parts of an expression, each with what to put there and its values at the rows.
+
+    Attributes
+    ----------
+    new : mapping of sympy.Expr to sympy.Expr
+        What to put in place of each part.
+    values : mapping of sympy.Expr to ndarray or float
+        The values of that.
+    saved : int
+        Numbers that it saves.
+    gone : tuple of sympy.Expr
+        Terms that it leaves out; none where it only makes them simpler.
+    """
+
+    new: Mapping[Any, Any]
+    values: Mapping[Any, Any]
+    saved: int
+    gone: tuple[Any, ...] = ()
+
+
+def exchanges(
+    expression: Any, graph: Graph, numeric: Mapping[str, NumericEdge], *, thorough: bool
+) -> Iterator[Exchange]:
+    """Simpler things in place of parts of an expression.
+
+    Parameters
+    ----------
+    expression : sympy.Expr
+    graph : Graph
+        The same at the rows.
+    numeric : mapping of str to NumericEdge
+        Functions in it that are splines.
+    thorough : bool
+        Try functions that are no splines, too, and constants; else terms and splines alone.
+
+    Yields
+    ------
+    Exchange
+        A term, two or all of the terms of a sum in the same inputs: their means. A function: the line or the parabola
+        that is nearest to it on the rows. A constant in a sum: 0. A factor near a whole number, or in a wave a
+        multiple of half of pi: that.
+    """
+    import sympy
+
+    for part in dict.fromkeys(sympy.preorder_traversal(expression)):
+        if not part.free_symbols:
+            continue
+        if part.is_Add:
+            for terms in _together(part):
+                yield _means(terms, graph, numeric)
+        elif _is_function(part) and (thorough or _is_spline(part, numeric)):
+            yield from _polynomials(part, graph, numeric)
+        if thorough:
+            yield from _constants(part, graph)
+
+
+def numbers_of(term: Any, numeric: Mapping[str, NumericEdge]) -> int:
+    """Numbers that a term was fitted with: those written, and the coefficients of its splines."""
+    import sympy
+    from sympy.core.function import AppliedUndef
+
+    splines = {each.func.__name__ for each in term.atoms(AppliedUndef)}
+    return len(term.atoms(sympy.Float)) + sum(numeric[name].numbers for name in splines)
+
+
+def _together(part: Any) -> Iterator[tuple[Any, ...]]:
+    """Terms of a sum that depend on an input: each alone, and two or all of those in the same inputs."""
+    groups: dict[frozenset[Any], list[Any]] = {}
+    for term in part.args:
+        if term.free_symbols:
+            yield (term,)
+            groups.setdefault(frozenset(term.free_symbols), []).append(term)
+    for group in groups.values():
+        yield from combinations(group, 2)
+        if len(group) > 2:
+            yield tuple(group)
+
+
+def _means(terms: tuple[Any, ...], graph: Graph, numeric: Mapping[str, NumericEdge]) -> Exchange:
+    import sympy
+
+    means = {term: float(graph.of(term).mean()) for term in terms}
+    saved = sum(max(1, numbers_of(term, numeric)) for term in terms)
+    return Exchange({term: sympy.Float(mean) for term, mean in means.items()}, means, saved, gone=terms)
+
+
+def _is_spline(part: Any, numeric: Mapping[str, NumericEdge]) -> bool:
+    return part.is_Function and part.func.__name__ in numeric
+
+
+def _is_function(part: Any) -> bool:
+    """Whether a part is a function of one other part: sin(u), u**3, a spline; not exp of a number, nor u**v."""
+    if part.is_Pow:
+        return bool(part.args[0].free_symbols) and not part.args[1].free_symbols
+    return bool(part.is_Function) and sum(bool(each.free_symbols) for each in part.args) == 1
+
+
+def _argument(part: Any) -> Any:
+    return next(each for each in part.args if each.free_symbols)
+
+
+def _polynomials(part: Any, graph: Graph, numeric: Mapping[str, NumericEdge]) -> Iterator[Exchange]:
+    """The line, and of one other part the parabola, that is nearest to a function on the rows."""
+    import sympy
+
+    argument = _argument(part)
+    inner, absorbed = _inner(argument)
+    spline = _is_spline(part, numeric)
+    own = numeric[part.func.__name__].numbers - 1 if spline else 0  # a spline has no factor of its own: a line has
+    values = graph.of(part)
+    for degree in (1, 2):
+        saved = absorbed + own - (degree - 1)
+        if saved < 1 or (degree == 2 and ((inner is argument and not spline) or part.is_Pow)):
+            continue
+        at = inner if degree == 2 else argument
+        found = _fitted(graph.of(at), values, degree)
+        if found is None:
+            continue
+        coefficients, fitted = found
+        new = sympy.Add(*(sympy.Float(each) * at**k for k, each in enumerate(coefficients)))
+        yield Exchange({part: new}, {part: fitted}, saved)
+
+
+def _inner(argument: Any) -> tuple[Any, int]:
+    """The part s of an argument ``a s + b``, and how many of a and b there are; the argument itself if it is none."""
+    rest = [each for each in argument.args if each.free_symbols] if argument.is_Add else [argument]
+    constants = len(argument.args) > len(rest) if argument.is_Add else False
+    if len(rest) > 1:
+        return argument, int(constants)
+    factor, inner = rest[0].as_coeff_Mul()
+    return inner, int(constants) + int(factor.is_Float)
+
+
+def _fitted(x: Array, y: Array, degree: int) -> tuple[list[float], Array] | None:
+    """Least-squares polynomial; None if one of the two is constant or not finite."""
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return None
+    centre, size = float(x.mean()), float(x.std())
+    if size == 0 or not np.isfinite(size):
+        return None
+    design = ((x - centre) / size)[:, None] ** np.arange(degree + 1)
+    found = np.linalg.lstsq(design, y, rcond=None)[0]
+    polynomial = np.polynomial.Polynomial(found)(np.polynomial.Polynomial([-centre / size, 1 / size]))
+    coefficients = [float(each) for each in polynomial.coef]
+    return (coefficients, design @ found) if np.isfinite(coefficients).all() else None
+
+
+def _constants(part: Any, graph: Graph) -> Iterator[Exchange]:
+    """Without the constant of a sum; with a whole number, or in a wave a multiple of pi, for a factor near it."""
+    if part.is_Add:
+        constant, rest = part.as_coeff_Add()
+        if constant.is_Float and rest.free_symbols:
+            yield Exchange({part: rest}, {part: graph.of(part) - float(constant)}, 1)
+    elif part.is_Mul:
+        yield from _factors(part, graph, _whole(part))
+    elif part.func.__name__ in WAVES:
+        argument = part.args[0]
+        for term in argument.args if argument.is_Add else (argument,):
+            if term.is_Mul:
+                yield from _factors(term, graph, _turns(term))
+
+
+def _factors(part: Any, graph: Graph, factors: list[Any]) -> Iterator[Exchange]:
+    """A product with another number in front."""
+    factor, rest = part.as_coeff_Mul()
+    for each in factors:
+        if abs(float(each) - float(factor)) <= NEAR * abs(float(factor)):
+            yield Exchange({part: each * rest}, {part: graph.of(part) * (float(each) / float(factor))}, 1)
+
+
+def _whole(part: Any) -> list[Any]:
+    import sympy
+
+    factor = part.as_coeff_Mul()[0]
+    nearest = round(float(factor)) if factor.is_Float else 0
+    return [sympy.Integer(nearest)] if 1 <= abs(nearest) <= LARGEST_WHOLE else []
+
+
+def _turns(part: Any) -> list[Any]:
+    import sympy
+
+    factor = part.as_coeff_Mul()[0]
+    halves = round(float(factor) / (np.pi / 2)) if factor.is_Float else 0
+    return [sympy.Rational(halves, 2) * sympy.pi] if 1 <= abs(halves) <= LARGEST_WHOLE else []
