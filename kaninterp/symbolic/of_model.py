@@ -27,8 +27,9 @@ from kaninterp.measure.tracing import prepared
 from kaninterp.nn import KANHead
 from kaninterp.nn.gradients import with_gradients
 from kaninterp.symbolic.expressions import Formula
+from kaninterp.symbolic.judging import RESOLUTION
 from kaninterp.symbolic.of_head import Units, head_formula
-from kaninterp.symbolic.snapping import RESOLUTION, TOLERANCE, SnappedEdge, snap
+from kaninterp.symbolic.snapping import TOLERANCE, SnappedEdge, snap
 from kaninterp.symbolic.trimming import Kind, trimmed
 
 __all__ = ["PARTS", "ROWS", "FormulaReport", "formula"]

@@ -4,51 +4,47 @@ An edge snapped alone changes what every later edge sees; formulas that were eac
 edges are exchanged in groups, the numbers of all edges are trained on, and the exchange stands only if the loss on
 later rows stays within what it was. Training on can itself be what later rows refuse, where rows are few for the
 numbers of the splines: the formulas as they were fitted to the curves are judged beside it. A group that fails is
-halved; an edge that fails alone is tried with its next best families, and stays a spline if none of them holds.
+halved; an edge that fails alone is tried with its next best families, and stays a spline if none of them holds. Before
+all this the simplest families that come near are tried in place of all edges, and stand if the loss does not rise.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
-import torch
-from torch import Tensor
 from tqdm import tqdm
 
-from kaninterp.adapters import as_view
 from kaninterp.analysis import EdgeFit, suggest_all
 from kaninterp.core.counts import check_whole
-from kaninterp.core.errors import DataError, InputError, InputTypeError
+from kaninterp.core.errors import InputError, InputTypeError
 from kaninterp.core.families import Family, families_of
-from kaninterp.core.frozen import Array
 from kaninterp.measure import trace
-from kaninterp.measure.losses import Loss, row_losses
+from kaninterp.measure.losses import Loss
 from kaninterp.measure.tracing import PROGRESS_DELAY
 from kaninterp.nn import KANHead
 from kaninterp.nn.formulas import formulas_of, with_formulas
 from kaninterp.symbolic.families_written import check_written
+from kaninterp.symbolic.judging import Judge, Rows, defined
 from kaninterp.symbolic.refit import refitted
 
 __all__ = ["Snapped", "SnappedEdge", "snap"]
 
 TOLERANCE = 0.02
 """Share by which the held-out loss may rise for a formula: what another seed changes in training."""
-RESOLUTION = 1e-6
-"""Rise that counts as none, as a share of the loss of a constant: float32 knows no more."""
-STANDARD_ERRORS = 2.0
-"""Rise that counts as none in standard errors of the difference, row by row."""
 WORTH_TRYING = 0.9
 """R2 of a fit from which on it is tried: training the rest again may make up for what is missing, not for more."""
+SIMPLE = (0.9, 0.98)
+"""R2 from which on the simplest family is tried in place of every edge at once, before the nearest one: training on may
+straighten what another layer has bent back."""
 FAMILIES_TRIED = 3
 """Families an edge is tried with when it fails alone."""
 
 Edge = tuple[int, int, int]
-Rows = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +141,7 @@ def snap(
     tried = families_of(families)
     check_written(tried)
     head = copy.deepcopy(head).eval()
-    judged = _Judge(head, judge, loss, tolerance)
+    judged = Judge(head, judge, loss, tolerance)
     work = _Work(head, learn, judged, tried, loss, trials)
     total = work.left
     with tqdm(total=total, desc="formulas", delay=PROGRESS_DELAY, leave=False, disable=not progress) as bar:
@@ -154,54 +150,18 @@ def snap(
     return work.result()
 
 
-class _Judge:
-    """Losses on later rows, and whether they are as good as the first ones."""
-
-    def __init__(self, head: KANHead, rows: Rows, loss: Loss, tolerance: float) -> None:
-        self._x, target = rows
-        output = self._output(head)
-        self._losses, _ = row_losses(loss, target, output)
-        self._first = self._losses(output)
-        centre = output.mean(0, keepdim=True).expand_as(output)
-        self._allowed = tolerance * float(self._first.mean()) + RESOLUTION * float(self._losses(centre).mean())
-
-    def _output(self, head: KANHead) -> Tensor:
-        with torch.no_grad():
-            output: Tensor = head(self._x)
-            return output
-
-    def rows(self, head: KANHead) -> Array:
-        return self._losses(self._output(head))
-
-    def holds(self, head: KANHead) -> bool:
-        """Whether the loss has not risen by more than is allowed, or by more than chance makes it."""
-        if not _defined(head, self._x):
-            return False
-        try:
-            rise = self.rows(head) - self._first
-        except DataError:
-            return False  # a loss that is no number
-        error = float(rise.std()) / math.sqrt(len(rise))
-        # chance is an excuse only as far as it is small beside the loss itself
-        chance = STANDARD_ERRORS * error if error <= float(self._first.mean()) else 0.0
-        return float(rise.mean()) <= self._allowed + chance
-
-    @property
-    def first(self) -> float:
-        return float(self._first.mean())
-
-
 class _Work:
     """The head as far as it has been snapped, and the edges that are left."""
 
     def __init__(  # noqa: PLR0917 (internal)
-        self, head: KANHead, learn: Rows, judge: _Judge, families: Sequence[Family], loss: Loss, trials: int | None
+        self, head: KANHead, learn: Rows, judge: Judge, families: Sequence[Family], loss: Loss, trials: int | None
     ) -> None:
         self._head, self._learn, self._judge, self._families, self._loss = head, learn, judge, families, loss
         self._trials = trials
         self._spent, self._undefined = 0, False
         self._done: set[Edge] = set(formulas_of(head))
         self._fits: dict[Edge, tuple[EdgeFit, ...]] = {}
+        self._simple: dict[Edge, tuple[EdgeFit, ...]] = {}
         self._failed: dict[Edge, str] = {}
         self._look()
 
@@ -211,6 +171,10 @@ class _Work:
 
     def steps(self) -> Iterator[int]:
         """Exchange what can be exchanged; gives how many edges are left after each trial."""
+        for r2 in SIMPLE:
+            if self._try({edge: _simplest(self._simple[edge], r2) for edge in self._open()}, strictly=True):
+                break
+        yield self.left
         progress = True
         while progress:
             before = len(self._done)
@@ -268,16 +232,16 @@ class _Work:
     def _over(self) -> bool:
         return self._trials is not None and self._spent >= self._trials
 
-    def _try(self, fits: dict[Edge, EdgeFit]) -> bool:
-        if self._over:
+    def _try(self, fits: Mapping[Edge, EdgeFit], *, strictly: bool = False) -> bool:
+        if self._over or not fits:
             return False
         self._spent += 1
         formulas = {edge: fit.formula for edge, fit in fits.items()}
         as_fitted = with_formulas(self._head, formulas)
         tried = (refitted(copy.deepcopy(as_fitted), self._learn, self._loss), as_fitted)
-        defined = [new for new in tried if _defined(new, self._learn[0])]
-        self._undefined = not defined
-        held = [new for new in defined if self._judge.holds(new)]
+        possible = [new for new in tried if defined(new, self._learn[0])]
+        self._undefined = not possible
+        held = [new for new in possible if self._judge.holds(new, strictly=strictly)]
         if not held:
             return False
         self._head = min(held, key=lambda new: float(self._judge.rows(new).mean()))
@@ -290,17 +254,12 @@ class _Work:
         found = trace(self._head, self._learn[0], progress=False)
         for depth, layer in enumerate(found.layers):
             edges = [(d, s) for d, s in np.argwhere(layer.edges.alive).tolist() if (depth, d, s) not in self._done]
-            fits = suggest_all(layer, edges, self._families, top=FAMILIES_TRIED)
-            self._fits.update({(depth, *edge): each for edge, each in zip(edges, fits, strict=True)})
+            fits = suggest_all(layer, edges, self._families, top=len(self._families))
+            self._simple.update({(depth, *edge): each for edge, each in zip(edges, fits, strict=True)})
+            self._fits.update({(depth, *edge): each[:FAMILIES_TRIED] for edge, each in zip(edges, fits, strict=True)})
 
 
-def _defined(head: KANHead, x: Tensor) -> bool:
-    """Whether every formula is defined wherever these rows take it: a log that was held at its edge is no log."""
-    view = as_view(head)
-    with torch.no_grad():
-        nodes = view.activations(view.read(x))
-    ranges = [torch.stack(torch.aminmax(values.double(), dim=0)).cpu().numpy() for values in nodes]
-    return all(
-        bool(formula.defined(ranges[depth][0][src], ranges[depth][1][src]))
-        for (depth, _, src), formula in formulas_of(head).items()
-    )
+def _simplest(fits: Sequence[EdgeFit], r2: float) -> EdgeFit:
+    """Of the fits that come near the one of the simplest family; the best if none does."""
+    near = [fit for fit in fits if fit.r2 >= r2]
+    return min(near, key=lambda fit: (fit.formula.family.complexity, fit.bits)) if near else fits[0]

@@ -285,3 +285,13 @@ def test_a_spline_in_a_formula_is_centred():
     [spline] = found.numeric.values()
     assert abs(spline(np.linspace(-1, 1, 101)).mean()) < 0.01
     np.testing.assert_allclose(found(x.numpy())[:, 0], head(x)[:, 0].detach().numpy(), atol=1e-9)
+
+
+def test_a_product_is_found_as_one():
+    """(x + y)^2 - (x - y)^2 bends both layers a little in training, each undoing the other's bend."""
+    x = 2 * torch.rand(1000, 2, generator=torch.Generator().manual_seed(0)) - 1
+    head = ki.KANHead(2, 1, hidden=(2,), generator=torch.Generator().manual_seed(0))
+    ki.fit(head, (x, x[:, :1] * x[:, 1:]), optimizer="lm", epochs=40, seed=0, progress=False)
+    found = ki.formula(head, (x, x[:, :1] * x[:, 1:]), progress=False)
+    assert found.formula.text() == "x0*x1"
+    assert found.formula_loss < 1e-12
