@@ -18,7 +18,7 @@ from kaninterp.symbolic.canonical import canonical
 if TYPE_CHECKING:
     import sympy
 
-__all__ = ["LayerFormula", "NumericEdge", "composed", "expression_of", "in_units", "shifted"]
+__all__ = ["LayerFormula", "NumericEdge", "composed", "expression_of", "in_units", "shifted", "written"]
 
 Edge = tuple[int, int]
 
@@ -137,7 +137,7 @@ def composed(layers: Sequence[LayerFormula]) -> tuple[list[Any], dict[str, Numer
     for depth, layer in enumerate(layers):
         sums: list[list[Any]] = [[sympy.Float(float(constant))] for constant in layer.bias]
         for (j, i), formula in sorted(layer.formulas.items()):
-            sums[j].append(_written(canonical(formula), nodes[i]))
+            sums[j].append(written(canonical(formula), nodes[i]))
         for (j, i), edge in sorted(layer.numeric.items()):
             name = f"phi_{depth}_{j}_{i}"
             numeric[name] = edge
@@ -178,7 +178,7 @@ def expression_of(family: Family) -> Any:
     return form
 
 
-def _written(formula: EdgeFormula, x: Any) -> Any:
+def written(formula: EdgeFormula, x: Any) -> Any:
     """``c f(a x + b) + d`` of an expression; factors of 1 and terms of 0 are left out."""
     import sympy
 

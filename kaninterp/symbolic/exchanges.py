@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from kaninterp.core.frozen import Array
 from kaninterp.symbolic.compose import NumericEdge
 from kaninterp.symbolic.dag import Graph
+from kaninterp.symbolic.merging import One
 
 __all__ = ["Exchange", "exchanges", "numbers_of"]
 
@@ -45,7 +46,11 @@ class Exchange:
 
 
 def exchanges(
-    expression: Any, graph: Graph, numeric: Mapping[str, NumericEdge], *, thorough: bool
+    expression: Any,
+    graph: Graph,
+    numeric: Mapping[str, NumericEdge],
+    *,
+    ones: Callable[[Any], Sequence[One]] | None = None,
 ) -> Iterator[Exchange]:
     """Simpler things in place of parts of an expression.
 
@@ -56,13 +61,15 @@ def exchanges(
         The same at the rows.
     numeric : mapping of str to NumericEdge
         Functions in it that are splines.
-    thorough : bool
-        Try functions that are no splines, too, and constants; else terms and splines alone.
+    ones : callable, optional
+        From a sum of terms in one input to single functions in place of them, see `kaninterp.symbolic.merging`. Without
+        it, terms and splines alone are tried: the rest is for formulas that are short.
 
     Yields
     ------
     Exchange
-        A term, two or all of the terms of a sum in the same inputs: their means. A function: the line or the parabola
+        A term, two or all of the terms of a sum in the same inputs: their means; all those in one input: a single
+        function. A function: the line or the parabola
         that is nearest to it on the rows. A constant in a sum: 0. A factor near a whole number, or in a wave a
         multiple of half of pi: that.
     """
@@ -74,9 +81,11 @@ def exchanges(
         if part.is_Add:
             for terms in _together(part):
                 yield _means(terms, graph, numeric)
-        elif _is_function(part) and (thorough or _is_spline(part, numeric)):
+                if ones is not None:
+                    yield from _merged(terms, ones, numeric)
+        elif _is_function(part) and (ones is not None or _is_spline(part, numeric)):
             yield from _polynomials(part, graph, numeric)
-        if thorough:
+        if ones is not None:
             yield from _constants(part, graph)
 
 
@@ -108,6 +117,22 @@ def _means(terms: tuple[Any, ...], graph: Graph, numeric: Mapping[str, NumericEd
     means = {term: float(graph.of(term).mean()) for term in terms}
     saved = sum(max(1, numbers_of(term, numeric)) for term in terms)
     return Exchange({term: sympy.Float(mean) for term, mean in means.items()}, means, saved, gone=terms)
+
+
+def _merged(
+    terms: tuple[Any, ...], ones: Callable[[Any], Sequence[One]], numeric: Mapping[str, NumericEdge]
+) -> Iterator[Exchange]:
+    """One function of an input in place of several."""
+    import sympy
+
+    if len(terms) < 2 or len(terms[0].free_symbols) != 1:
+        return
+    first, *others = terms
+    before = sum(numbers_of(term, numeric) for term in terms)
+    for one in ones(sympy.Add(*terms)):
+        if before - one.numbers >= 1:
+            new = {first: one.expression, **dict.fromkeys(others, sympy.Integer(0))}
+            yield Exchange(new, {first: one.values, **dict.fromkeys(others, 0.0)}, before - one.numbers)
 
 
 def _is_spline(part: Any, numeric: Mapping[str, NumericEdge]) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from kaninterp.adapters import as_view
 from kaninterp.core import Estimate
 from kaninterp.core.errors import DataError, ModelError
-from kaninterp.core.families import Family
+from kaninterp.core.families import Family, families_of
 from kaninterp.core.frozen import Array
 from kaninterp.data import Batch, Standardizer, check_seed, time_split
 from kaninterp.measure.bootstrap import BlockBootstrap, block_length
@@ -211,13 +211,12 @@ def formula(
     head = copy.deepcopy(head).eval()
     units = Units.of(head, view.path, inputs, outputs)
     learn, judge, report = _parts(held, seen)
-    found = snap(
-        head, learn, judge, loss=loss, families=families, tolerance=tolerance, trials=trials, progress=progress
-    )
+    chosen = None if families is None else families_of(families)
+    found = snap(head, learn, judge, loss=loss, families=chosen, tolerance=tolerance, trials=trials, progress=progress)
     whole = head_formula(found.head, _names(head, held, whole=view.whole), units)
     known = torch.cat([learn[0], judge[0]]), torch.cat([learn[1], judge[1]])
     judged = _Losses(loss, known, head, units)
-    shorter = trimmed(whole, units.given(known[0]), judged.of_formula, kind=_kind(judged.name))
+    shorter = trimmed(whole, units.given(known[0]), judged.of_formula, kind=_kind(judged.name), families=chosen)
     last = _Losses(loss, report, head, units)
     answers = shorter.formula(units.given(report[0]))
     undefined = int((~(np.abs(answers) < HUGE)).reshape(len(report[0]), -1).any(1).sum())

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from kaninterp.core.errors import DataError
+from kaninterp.core.families import Family, families_of
 from kaninterp.core.frozen import Array
 from kaninterp.symbolic.common_factor import factors_out
-from kaninterp.symbolic.compose import NumericEdge
+from kaninterp.symbolic.compose import NumericEdge, symbol_of
 from kaninterp.symbolic.dag import Graph
 from kaninterp.symbolic.exchanges import Exchange, exchanges
 from kaninterp.symbolic.expressions import Formula, evaluated
+from kaninterp.symbolic.merging import One, as_one
 from kaninterp.symbolic.polish import polished
 
 __all__ = ["Trimmed", "trimmed"]
@@ -60,7 +62,14 @@ class Trimmed:
     dropped: tuple[str, ...]
 
 
-def trimmed(formula: Formula, x: Array, losses: Losses, *, kind: Kind = "squared") -> Trimmed:
+def trimmed(
+    formula: Formula,
+    x: Array,
+    losses: Losses,
+    *,
+    kind: Kind = "squared",
+    families: Iterable[str | Family] | None = None,
+) -> Trimmed:
     """Leave out what the rows do not support, then round.
 
     Parts of the formula are exchanged for simpler ones (`kaninterp.symbolic.exchanges`: terms for their means,
@@ -82,6 +91,8 @@ def trimmed(formula: Formula, x: Array, losses: Losses, *, kind: Kind = "squared
     kind : {"squared", "absolute", "nats"}
         Whether that is a squared error, one in the units of the outputs, or a negative log-likelihood in nats. A
         loss with a mean below 0 has to be the latter, and is taken for it.
+    families : iterable of str or Family, optional
+        Functions that may stand in for several terms in one input; all of `kaninterp.core.FAMILIES`.
 
     Returns
     -------
@@ -117,9 +128,10 @@ def trimmed(formula: Formula, x: Array, losses: Losses, *, kind: Kind = "squared
             )
     before = float(losses(outputs).mean())
     kind = kind if before >= 0 else "nats"
+    tried = families_of(families)
     expressions, dropped = [], []
     for k, expression in enumerate(formula.expressions):
-        error = _Error(formula.numeric, np.asarray(x, dtype=np.float64), losses, outputs, k, kind)
+        error = _Error(formula.numeric, np.asarray(x, dtype=np.float64), losses, outputs, k, kind, tried)
         shorter, gone = _without_needless(expression, error)
         shorter, more = _without_needless(_shortest(factors_out(polished(shorter, error))), error)
         dropped += [replace(formula, expressions=(_in_short(each),)).text() for each in (*gone, *more)]
@@ -141,9 +153,11 @@ class _Error:
         outputs: Array,
         k: int,
         kind: Kind,
+        families: Sequence[Family],
     ) -> None:
         self.numeric, self.x, self._losses = numeric, x, losses
-        self._outputs, self._k, self._kind = outputs.copy(), k, kind
+        self._outputs, self._k, self._kind, self._families = outputs.copy(), k, kind, families
+        self._ones: dict[Any, tuple[One, ...]] = {}
         middle = outputs.copy()
         middle[:, k] = middle[:, k].mean()
         self.least = float(losses(middle).mean()) * (RESOLUTION**2 if kind == "squared" else RESOLUTION)
@@ -153,6 +167,13 @@ class _Error:
 
     def of(self, expression: Any) -> float:
         return self.of_values(self.values(expression))
+
+    def ones(self, total: Any) -> tuple[One, ...]:
+        """Single functions in place of a sum of terms in one input."""
+        if total not in self._ones:
+            [column] = [i for i in range(self.x.shape[1]) if symbol_of(i) in total.free_symbols]
+            self._ones[total] = as_one(total, column, self.x, self.numeric, self._families)
+        return self._ones[total]
 
     def graph(self, expression: Any, numbers: Mapping[Any, float] | None = None, before: Graph | None = None) -> Graph:
         """The expression at the rows, part by part."""
@@ -192,7 +213,7 @@ def _without_needless(expression: Any, error: _Error) -> tuple[Any, list[Any]]:
     while True:
         now = error.of_values(graph.values())
         best: tuple[float, Exchange] | None = None
-        for each in exchanges(expression, graph, error.numeric, thorough=_is_short(expression)):
+        for each in exchanges(expression, graph, error.numeric, ones=error.ones if _is_short(expression) else None):
             if not all(np.isfinite(values).all() for values in each.values.values()):
                 continue
             cost = error.nats_lost(now, error.of_values(graph.values(each.values))) - each.saved * per_number

@@ -8,11 +8,14 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kaninterp.core.edge_formula import EdgeFormula
+from kaninterp.core.families import FAMILIES, families_of
 from kaninterp.symbolic.common_factor import factors_out
-from kaninterp.symbolic.compose import NumericEdge, symbol_of
+from kaninterp.symbolic.compose import NumericEdge, symbol_of, written
 from kaninterp.symbolic.dag import Graph
 from kaninterp.symbolic.exchanges import exchanges
 from kaninterp.symbolic.expressions import Formula, evaluated
+from kaninterp.symbolic.merging import as_one
 from kaninterp.symbolic.trimming import trimmed
 
 A, B = symbol_of(0), symbol_of(1)
@@ -33,7 +36,11 @@ def rows(n=400, seed=0):
 
 def found(expression, x, numeric=None, *, thorough=True):
     graph = Graph(expression, x, numeric or {})
-    return list(exchanges(expression, graph, numeric or {}, thorough=thorough))
+
+    def ones(total):
+        return as_one(total, 0 if A in total.free_symbols else 1, x, numeric or {}, families_of(None))
+
+    return list(exchanges(expression, graph, numeric or {}, ones=ones if thorough else None))
 
 
 def test_values_are_those_of_what_stands_in():
@@ -115,3 +122,30 @@ def test_the_factor_that_leaves_whole_numbers_is_the_one():
     written = factors_out(sympy.sqrt(0.378 * A**2 + 0.756 * B**2 + 0.378))
     inside = next(iter(written.atoms(sympy.Pow) - {A**2, B**2})).base
     assert inside.evalf(6) == (A**2 + 2.0 * B**2 + 1.0).evalf(6)
+
+
+def test_terms_that_make_one_function_become_it():
+    x = rows()
+    y = np.sin(2 * x[:, 0]) + x[:, 1] + 0.01 * np.random.default_rng(0).normal(size=400)
+    two = 0.6 * sympy.sin(2.1 * A + 0.1) + 0.41 * sympy.sin(1.85 * A - 0.15) + 1.0 * B
+    result = cut(two, x, y)
+    assert result.formula.text() == "b + sin(2*a)"
+    lines = trimmed(of(two), x, lambda outputs: (outputs[:, 0] - y) ** 2, families=["x"])
+    assert lines.formula.text() != result.formula.text()
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.sampled_from(["sin", "exp", "x^2", "tanh", "x"]), st.floats(0.3, 3.0), st.floats(-1.0, 1.0), FACTORS)
+def test_one_function_is_found_as_itself(name, a, b, c):
+    x = np.random.default_rng(1).uniform(-1, 2, (200, 1))
+    truth = EdgeFormula(family=FAMILIES[name], a=a, b=b, c=c, d=0.5)
+    [one, *_] = as_one(written(truth, A), 0, x, {}, families_of(None))
+    rest = one.values - truth(x[:, 0])
+    assert rest.std() <= 1e-3 * truth(x[:, 0]).std()
+    np.testing.assert_allclose(one.values, evaluated(one.expression, x, {}), atol=1e-8 * max(1, abs(c)))
+
+
+def test_a_constant_sum_has_no_function():
+    x = rows()
+    assert as_one(0.0 * A + 1.0, 0, x, {}, families_of(None)) == ()
+    assert as_one(sympy.log(A), 0, x, {}, families_of(None)) == ()
