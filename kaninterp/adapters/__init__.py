@@ -2,7 +2,7 @@
 
 from kaninterp.adapters.contract import check_view
 from kaninterp.adapters.pykan import no_notes
-from kaninterp.adapters.registry import ADAPTERS, as_view, find_kans
+from kaninterp.adapters.registry import ADAPTERS, as_view, column_names, find_kans
 from kaninterp.adapters.runs import RunOfLayers
 from kaninterp.adapters.stack import stack_view
 from kaninterp.adapters.view import LayerView, ModelView
@@ -14,6 +14,7 @@ __all__ = [
     "RunOfLayers",
     "as_view",
     "check_view",
+    "column_names",
     "find_kans",
     "no_notes",
     "stack_view",

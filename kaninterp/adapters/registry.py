@@ -13,10 +13,10 @@ from kaninterp.adapters.kan_head import view_kan_head
 from kaninterp.adapters.pykan import is_pykan, view_pykan
 from kaninterp.adapters.runs import RunOfLayers, runs
 from kaninterp.adapters.stack import is_stack, view_parts, view_stack
-from kaninterp.adapters.view import ModelView
+from kaninterp.adapters.view import ModelView, names_or_none
 from kaninterp.core.errors import InputTypeError, ModelError, StateError
 
-__all__ = ["ADAPTERS", "as_view", "find_kans"]
+__all__ = ["ADAPTERS", "as_view", "column_names", "find_kans"]
 
 Adapter = Callable[[nn.Module, str], ModelView]
 
@@ -98,6 +98,24 @@ def as_view(model: nn.Module, path: str | None = None) -> ModelView:
         )
     only = next(iter(found))
     return _placed(found[only](model.get_submodule(only), only), model)
+
+
+def column_names(model: nn.Module) -> tuple[str, ...] | None:
+    """What a model that is nothing but a KAN calls the columns of its data; None: it has no names for them.
+
+    Examples
+    --------
+    >>> import torch, kaninterp as ki
+    >>> head = ki.KANHead(2, 1, input_names=["temp", "wind"])
+    >>> column_names(head), column_names(torch.nn.Sequential(torch.nn.Linear(2, 2), head))
+    (('temp', 'wind'), None)
+    """
+    path = getattr(type(model), "only_kan", "")
+    module = dict(model.named_modules(remove_duplicate=False)).get(path)
+    if module is None or _adapter_of(module) is not view_kan_head:
+        return None
+    names = names_or_none(getattr(module, "input_names", None))
+    return names if names is not None and all(name.strip() for name in names) else None
 
 
 def _placed(view: ModelView, model: nn.Module) -> ModelView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from numbers import Integral
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from kaninterp.core.errors import DataError, InputError, InputTypeError, StateError
 from kaninterp.data.batch import Batch
 from kaninterp.data.checks import check_batch, check_same_device
-from kaninterp.data.columns import name_columns
+from kaninterp.data.columns import check_order, name_columns
 from kaninterp.data.sampling import check_count, evenly, pick, spread_rows, thinned
 from kaninterp.data.sources import InMemory, Samples, Source, as_source
 
@@ -82,6 +83,38 @@ class Batches:
     def names(self) -> tuple[str, ...]:
         """Names of all raw columns, one input after the other."""
         return tuple(name for names in self.names_per_input for name in names)
+
+    def named_by(self, own: tuple[str, ...] | None) -> Batches:
+        """The same batches for a model that reads their columns itself and has names ``own`` for them.
+
+        Columns that nobody named get these names. Names from the user or the data stay: a model takes columns by
+        position, so other names are taken to be the user's word for them.
+
+        Parameters
+        ----------
+        own
+            One name per raw column, in the order the model takes them; None: it has none. Windows keep their names.
+
+        Raises
+        ------
+        NamesError
+            The columns' names are the model's in another order.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> as_batches(np.zeros((5, 2))).named_by(("temp", "wind")).names
+        ('temp', 'wind')
+        """
+        if own is None or self.first.lags > 1 or len(self.names) != len(own):
+            return self
+        if self._given is not None or self.first.keys is not None or any(known is not None for known in self._peek[1]):
+            check_order(self.names, own)
+            return self
+        named = copy.copy(self)
+        named._given = own
+        named.__dict__.pop("names_per_input")
+        return named
 
     def __iter__(self) -> Iterator[Batch]:
         first, names, start = self.first, self.names_per_input, 0

@@ -10,7 +10,7 @@ from torch import Tensor
 from kaninterp.core.errors import InputTypeError, NamesError
 from kaninterp.data.batch import Batch
 
-__all__ = ["name_columns", "width"]
+__all__ = ["check_order", "name_columns", "width"]
 
 MAX_NAMED = 12  # names spelt out in a message; more is noise
 
@@ -65,6 +65,22 @@ def name_columns(
         parts.append(part)
         start += len(names)
     return tuple(parts)
+
+
+def check_order(names: tuple[str, ...], own: tuple[str, ...]) -> None:
+    """Refuse columns that are those of a model in another order.
+
+    Raises
+    ------
+    NamesError
+        The names are the model's ``own``, but not in its order.
+    """
+    if names != own and set(names) == set(own):
+        raise NamesError(
+            f"columns {list(names)[:MAX_NAMED]} are the input names of the model in another order, "
+            f"{list(own)[:MAX_NAMED]}, and a model takes columns by position; put them in its order: "
+            "data[list(head.input_names)], with the target if it is a column too"
+        )
 
 
 def _own_names(

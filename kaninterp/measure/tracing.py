@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from kaninterp.adapters import ModelView, as_view, check_view
+from kaninterp.adapters import ModelView, as_view, check_view, column_names
 from kaninterp.core import ModelCard, NodeTable, Trace
 from kaninterp.core.digest import Digest
 from kaninterp.core.errors import DataError, ModelError
@@ -58,7 +58,8 @@ def trace(
     target
         Which column or key of the data is the target, so that it is not taken for an input.
     feature_names : sequence of str, optional
-        Names of the raw columns; a DataFrame brings its own.
+        Names of the raw columns; a DataFrame brings its own. Columns without names are called as a model that is
+        nothing but a KAN calls its inputs (``KANHead(input_names=...)``), else x0, x1, ...
     target_names : sequence of str, optional
         Names of the KAN's outputs.
     path : str, optional
@@ -116,7 +117,11 @@ def prepared(
     feature_names: Sequence[str] | None = None,
     batch_size: int = 1024,
 ) -> Batches:
-    """Batches of the data in the model's number type, checked against the model's device."""
+    """Batches of the data in the model's number type, checked against the model's device.
+
+    The one source of names of raw columns: those of the data or ``feature_names``, else those that a model which is
+    nothing but a KAN has for its inputs, else x0, x1, ...
+    """
     device, dtype = placement(model)
     host_memory = not torch.is_tensor(data) and not isinstance(data, Batches)
     batches = as_batches(
@@ -128,7 +133,7 @@ def prepared(
         dtype=dtype,
     )
     batches.check_device(model)
-    return batches
+    return batches.named_by(column_names(model))
 
 
 def card_of(model: nn.Module, view: ModelView) -> ModelCard:

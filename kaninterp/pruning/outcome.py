@@ -55,7 +55,7 @@ def node_names(view: ModelView, columns: tuple[str, ...] = ()) -> tuple[tuple[st
         Raw columns of the data, if the KAN may read them itself.
     """
     first, *hidden, last = view.node_ids
-    named = view.input_names or (columns if view.whole else ())
+    named = (columns if view.whole else ()) or view.input_names or ()
     inputs = tuple(named[i] if i < len(named) else f"unit {i}" for i in first)
     between = tuple(tuple(f"node {depth}.{i}" for i in ids) for depth, ids in enumerate(hidden, 1))
     outputs = view.output_names or tuple(f"y{i}" for i in last)

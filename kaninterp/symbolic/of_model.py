@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from kaninterp.adapters import as_view
+from kaninterp.adapters import ModelView, as_view
 from kaninterp.core import Estimate
 from kaninterp.core.errors import DataError, ModelError
 from kaninterp.core.families import Family, families_of
@@ -213,7 +213,7 @@ def formula(
     learn, judge, report = _parts(held, seen)
     chosen = None if families is None else families_of(families)
     found = snap(head, learn, judge, loss=loss, families=chosen, tolerance=tolerance, trials=trials, progress=progress)
-    whole = head_formula(found.head, _names(head, held, whole=view.whole), units)
+    whole = head_formula(found.head, _names(view, head, held), units)
     known = torch.cat([learn[0], judge[0]]), torch.cat([learn[1], judge[1]])
     judged = _Losses(loss, known, head, units)
     shorter = trimmed(whole, units.given(known[0]), judged.of_formula, kind=_kind(judged.name), families=chosen)
@@ -294,9 +294,10 @@ def _target(batch: Batch) -> Tensor:
     return batch.target
 
 
-def _names(head: KANHead, rows: Rows, *, whole: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _names(view: ModelView, head: KANHead, rows: Rows) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Of the inputs the head reads and of its outputs."""
     read = head.select if head.select is not None else tuple(range(head.in_features))
-    known = head.input_names or (rows.columns.names if whole and rows.columns.lags == 1 else None)
-    inputs = tuple(known[i] if known is not None and len(known) == head.in_features else f"unit {i}" for i in read)
+    columns = rows.columns.names if view.whole and rows.columns.lags == 1 else None
+    known = columns if columns is not None and len(columns) == head.in_features else head.input_names
+    inputs = tuple(f"unit {i}" if known is None else known[i] for i in read)
     return inputs, head.output_names or tuple(f"y{k}" for k in range(head.out_features))

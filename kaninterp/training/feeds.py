@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kaninterp.adapters import column_names
 from kaninterp.core.errors import DataError, InputError, NamesError
 from kaninterp.data import Batch, Batches, Windows, as_batches, placement, time_split
 
@@ -126,7 +127,9 @@ def prepare(
 ) -> Feeds:
     """Adapt, check and split the data of a run; see `fit` for the parameters."""
     device, dtype = placement(model)
+    own = column_names(model)
     batches = as_batches(data, target=target, batch_size=EVALUATION_ROWS, device=device, dtype=dtype).again()
+    batches = batches.named_by(own)
     _check_target(batches)
     train, held_rows = None, None
     held_out: Batches | None = None
@@ -138,7 +141,8 @@ def prepare(
         _refuse_split_options(gap, shuffle_split)
         label = target if isinstance(target, str | list | tuple) else None
         held_out = as_batches(validation, target=label, batch_size=EVALUATION_ROWS, device=device, dtype=dtype)
-        _check_target(held_out.again())
+        held_out = held_out.again().named_by(own)
+        _check_target(held_out)
         if held_out.names != batches.names:
             raise NamesError(
                 f"validation: its raw columns {list(held_out.names)} are not those of the training data, "
