@@ -16,6 +16,8 @@ from kaninterp.core.disk import check_is_file, write_atomically
 from kaninterp.core.errors import FileFormatError
 from kaninterp.nn import KANHead, load_head, save_head
 
+from .spelling import OWN
+
 __all__ = ["read_checkpoint", "write_checkpoint"]
 
 HEAD, ROWS = "_head.safetensors", "_rows.npz"
@@ -62,7 +64,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[KANHead, Tensor | Non
     start = os.fspath(path)
     for end in (HEAD, ROWS):
         check_is_file(Path(start + end))
-    head = load_head(start + HEAD)
+    head = load_head(start + HEAD, families=tuple(OWN.values()))
     try:
         with np.load(start + ROWS, allow_pickle=False) as file:
             rows, facts = file["rows"], json.loads(bytes(file["facts"]).decode())

@@ -10,15 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from kaninterp.core.errors import InputError, InputTypeError, ShapeError
-from kaninterp.core.families import Family, families_of
+from kaninterp.core.families import FAMILIES, Family, families_of
+from kaninterp.core.frozen import Array
 
 __all__ = [
-    "NOT_HERE", "active_nodes", "base_of", "check_ignored", "families_given", "index", "optimizer_named", "parts_of",
-    "penalty_weights", "widths_of",
+    "NOT_HERE", "OWN", "active_nodes", "base_of", "check_ignored", "families_given", "index", "optimizer_named",
+    "parts_of", "penalty_weights", "widths_of",
 ]  # fmt: skip
 
 NOT_HERE: Mapping[str, str] = {
@@ -55,6 +57,23 @@ NOT_HERE: Mapping[str, str] = {
 
 ALIASES: Mapping[str, str] = {"x^0.5": "sqrt", "1/x^0.5": "1/sqrt(x)"}
 """Names of pykan's library that are other names of one function."""
+
+
+def _fifth(u: Array) -> Array:
+    return np.asarray(u, dtype=np.float64) ** -5.0
+
+
+def _fifth_slope(u: Array) -> Array:
+    return -5.0 * np.asarray(u, dtype=np.float64) ** -6.0
+
+
+OWN: Mapping[str, Family] = {
+    "1/x^5": Family(
+        name="1/x^5", function=_fifth, sympy="1/u**5", complexity=5, parameters=3, slope=_fifth_slope,
+        defined=FAMILIES["1/x"].defined,
+    )
+}  # fmt: skip
+"""Functions of pykan's library that no fit tries unasked: with a shift of x the data hardly tell them from 1/x^4."""
 
 OPTIMIZERS: Mapping[str, str] = {"lbfgs": "lbfgs", "adam": "adam", "lm": "lm"}
 
@@ -228,8 +247,8 @@ def families_given(lib: Any) -> tuple[Family, ...]:
     """Families of a ``lib``: names as pykan writes them, or families of one's own; all of them if None."""
     if lib is None or isinstance(lib, str):
         return families_of(lib)
-    names = [ALIASES.get(each, each) if isinstance(each, str) else each for each in lib]
-    return families_of(dict.fromkeys(names))
+    found = [OWN.get(each, ALIASES.get(each, each)) if isinstance(each, str) else each for each in lib]
+    return families_of(dict.fromkeys(found))
 
 
 def index(what: str, value: Any) -> int:

@@ -22,6 +22,9 @@ from .spelling import families_given, index
 
 __all__ = ["all_fixed", "expressions", "fixed", "shortened", "suggestion"]
 
+END = 1e-6
+"""Share of an edge's range that is left out at each end where a function is only asked for a value, not for a slope."""
+
 Edge = tuple[int, int, int]
 Measures = tuple[Any, Any] | Sequence[Any] | None
 
@@ -46,19 +49,25 @@ def fixed(trace: Trace, head: KANHead, edge: Edge, family: Any, *, fitted: bool)
         A new one.
     float
         R^2 of the formula on the edge. However poor, the formula was put in, as asked.
+
+    Raises
+    ------
+    InputError
+        The function is not defined on the range of the edge's input on the rows of the trace.
     """
     layer, dst, src = edge
     chosen = families_given([family])
+    if not fitted:
+        formula = EdgeFormula(family=chosen[0], a=1.0, b=0.0, c=1.0, d=0.0)
+        _check_defined(trace, edge, formula)
+        return with_formulas(head, {edge: formula}), _r2(trace, edge, formula)
     [fit] = suggest(trace, layer, dst, src, chosen, top=1)
     formula, r2 = fit.formula, fit.r2
-    if fitted and formula.family is not chosen[0] and formula.c == 0 and not _still(trace, edge):
+    if formula.family is not chosen[0] and formula.c == 0 and not _still(trace, edge):
         raise InputError(
             f"edge (l={layer}, i={src}, j={dst}) cannot be written with {chosen[0].name!r}: its values range over "
             f"{fit.low:.4g} to {fit.high:.4g}, where no scaling and shift of it is defined; choose another function"
         )
-    if not fitted:
-        formula = EdgeFormula(family=chosen[0], a=1.0, b=0.0, c=1.0, d=0.0)
-        r2 = _r2(trace, edge, formula)
     return with_formulas(head, {edge: formula}), r2
 
 
@@ -170,6 +179,23 @@ def _numbers(part: Any) -> list[float]:
     array = part.detach().cpu().numpy() if isinstance(part, Tensor) else part
     numbers: list[float] = np.asarray(array, dtype=np.float64).reshape(-1).tolist()
     return numbers
+
+
+def _check_defined(trace: Trace, edge: Edge, formula: EdgeFormula) -> None:
+    """Refuse a formula that has no value somewhere between the least and the greatest input of an edge."""
+    layer, dst, src = edge
+    table = trace.layers[layer].inputs
+    low, high = float(table.low[src]), float(table.high[src])
+    ends = np.array([low, high])
+    room = END * (high - low)
+    # a function may stop at an end, as sqrt at 0, where it has a value but no slope
+    if np.isfinite(formula(ends)).all() and (room == 0 or formula.defined(ends[0] + room, ends[1] - room).all()):
+        return
+    raise InputError(
+        f"edge (l={layer}, i={src}, j={dst}): {formula.family.name!r} as it is (fit_params_bool=False) is not defined "
+        f"on all of {low:.4g} to {high:.4g}, the range of its input on the rows of the last fit; let it be scaled and "
+        "shifted (fit_params_bool=True), or choose another function"
+    )
 
 
 def _still(trace: Trace, edge: Edge) -> bool:

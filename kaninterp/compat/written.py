@@ -19,8 +19,9 @@ __all__ = ["Written"]
 class Written(Pruned):
     """Edges as formulas ``c f(a x + b) + d``.
 
-    pykan's ``a_range``, ``b_range``, ``weight_simple`` and ``verbose`` are taken and not needed: numbers are found by
-    least squares from the range of the data, functions are chosen by description length, and nothing is printed.
+    pykan's ``a_range``, ``b_range``, ``r2_loss_fun``, ``c_loss_fun``, ``weight_simple`` and ``verbose`` are taken and
+    not needed: numbers are found by least squares from the range of the data, functions are chosen by description
+    length, and nothing is printed.
     """
 
     def fix_symbolic(  # noqa: PLR0917 (pykan's order)
@@ -71,7 +72,9 @@ class Written(Pruned):
         lib: Sequence[Any] | None = None,
         topk: int = 5,
         verbose: bool = False,
-        **ignored: Any,
+        r2_loss_fun: Any = None,
+        c_loss_fun: Any = None,
+        weight_simple: float | None = None,
     ) -> tuple[str, EdgeFormula, float, int]:
         """The best function for an edge; the model stays as it is.
 
@@ -91,8 +94,7 @@ class Written(Pruned):
         c : int
             Complexity of the function.
         """
-        del a_range, b_range, verbose
-        _only_known(ignored, ("r2_loss_fun", "c_loss_fun", "weight_simple"), "suggest_symbolic")
+        del a_range, b_range, verbose, r2_loss_fun, c_loss_fun, weight_simple
         depth, src, dst = self._live_edge(l, i, j)
         best = symbolic.suggestion(self.traced(), (depth, dst, src), lib, topk)[0]
         return best.name, best.formula, best.r2, best.formula.family.complexity
@@ -177,9 +179,3 @@ class Written(Pruned):
         if not bool(self.head.kan_layers[depth].mask[j, i]):
             raise InputError(f"the edge (l={depth}, i={i}, j={j}) was removed and stays so; choose one that is left")
         return depth, i, j
-
-
-def _only_known(given: dict[str, Any], known: Sequence[str], call: str) -> None:
-    odd = sorted(set(given) - set(known))
-    if odd:
-        raise TypeError(f"{call}() got an unexpected keyword argument {odd[0]!r}")

@@ -216,6 +216,35 @@ def test_functions_stay_within_their_domain():
         assert all(number.is_real for number in model.symbolic_formula()[0][0].atoms(sympy.Number))
 
 
+@pytest.mark.parametrize("name", ["log", "1/x", "1/x^5", "sqrt", "1/sqrt(x)", "x^1.5"])
+def test_a_function_as_it_is_has_to_be_defined_on_the_rows(name):
+    """6: what is put in without fitting is refused where it has no value, and nothing is changed."""
+    model, data = small_fit([2, 1], lambda x: x[:, [0]] ** 2 + x[:, [1]])
+    before, held = model(data["train_input"]), dict(model.named_parameters())
+    with pytest.raises(InputError, match=r"not defined on all of -(1|0\.9).* to (1|0\.9).*fit_params_bool=True"):
+        model.fix_symbolic(0, 0, 0, name, fit_params_bool=False)
+    assert torch.equal(model(data["train_input"]), before)
+    assert all(value is held[key] for key, value in model.named_parameters())
+
+
+@pytest.mark.parametrize(("name", "low", "fits"), [
+    ("sqrt", 0.0, True), ("x^1.5", 0.0, True), ("log", 0.0, False), ("1/x", 0.0, False), ("log", 0.1, True),
+    ("arcsin", -1.0, True), ("tan", -1.0, True), ("1/x", -1.0, False),
+])  # fmt: skip
+def test_a_function_may_stop_where_the_rows_do(name, low, fits):
+    x = torch.linspace(low, 1, 101)[:, None]
+    model = KAN([1, 1], grid=3, seed=0, grid_range=(low, 1))
+    model.fit({"train_input": x, "train_label": x, "test_input": x, "test_label": x}, opt="LM", steps=3, log=0)
+    if not fits:
+        with pytest.raises(InputError, match="not defined"):
+            model.fix_symbolic(0, 0, 0, name, fit_params_bool=False)
+        return
+    model.fix_symbolic(0, 0, 0, name, fit_params_bool=False)
+    [expression], [symbol] = model.symbolic_formula()
+    answers = [float(expression.subs(symbol, float(each))) for each in x]  # a complex number is no float
+    np.testing.assert_allclose(model(x).detach().numpy().ravel(), answers, atol=1e-3)  # arcsin stops short of -1
+
+
 def test_shapes_of_all_kinds(bumpy):
     """7: 3-D input, a batch of 1, no rows; a wrong width is refused (also #204)."""
     model, _ = bumpy

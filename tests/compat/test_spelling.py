@@ -206,6 +206,52 @@ def test_suggestion_has_four_parts(model):
     assert [family.name for family in families_given(["x^0.5", "sqrt"])] == ["sqrt"]
 
 
+@pytest.mark.parametrize("name", ["suggest_symbolic", "fix_symbolic", "auto_symbolic", "symbolic_formula"])
+def test_symbolic_calls_take_arguments_in_the_order_of_pykan(name):
+    kan = pytest.importorskip("kan")
+    theirs = list(inspect.signature(getattr(kan.KAN, name)).parameters)
+    ours = [
+        each.name
+        for each in inspect.signature(getattr(KAN, name)).parameters.values()
+        if each.kind != each.KEYWORD_ONLY
+    ]
+    assert ours == theirs
+
+
+def test_suggestion_takes_all_that_pykan_takes_by_position(model):
+    asked = model.suggest_symbolic(1, 0, 0, (-3, 3), (-3, 3), None, 3, False, np.log2, abs, 0.8)
+    assert asked[::2] == model.suggest_symbolic(1, 0, 0)[::2]
+    with pytest.raises(TypeError, match="unexpected"):
+        model.suggest_symbolic(1, 0, 0, weight="0.8")
+
+
+def test_every_name_of_the_library_of_pykan_is_a_function_here():
+    library = pytest.importorskip("kan.utils").SYMBOLIC_LIB
+    u = np.linspace(0.1, 0.9, 9)
+    for name, parts in library.items():
+        [family] = families_given([name])
+        np.testing.assert_allclose(family.function(u), parts[0](torch.from_numpy(u)).numpy(), rtol=1e-12, err_msg=name)
+    assert len(families_given(library)) == len(library) - 2  # two spellings of sqrt, and of 1/sqrt(x)
+
+
+def test_a_power_that_only_pykan_has(tmp_path):
+    data = create_dataset(lambda x: 1 / x**5, n_var=1, ranges=[1, 2], train_num=200, test_num=50)
+    model = KAN([1, 1], grid=5, grid_range=(1, 2), seed=0)
+    model.fit(data, opt="LM", steps=10, log=0)
+    copied = model.copy()
+    copied.fix_symbolic(0, 0, 0, "1/x^5", fit_params_bool=False)
+    model.auto_symbolic(lib=["1/x^5", "x"])
+    [expression], [x] = model.symbolic_formula()
+    assert float(expression.subs(x, 1.5)) == pytest.approx(1.5**-5, abs=1e-3)
+    assert expression.atoms(sympy.Pow)
+    model.saveckpt(tmp_path / "m")
+    again = KAN.loadckpt(tmp_path / "m")
+    assert torch.equal(again(data["test_input"]), model(data["test_input"]))
+    [plain], [x] = copied.symbolic_formula()
+    assert (plain - x**-5).is_number
+    torch.testing.assert_close(copied(torch.tensor([[1.5]])).item(), float(plain.subs(x, 1.5)), rtol=1e-5, atol=0)
+
+
 def test_formula_in_other_units(dataset):
     model = KAN([2, 1], grid=3, seed=0)
     model.fit(dataset, opt="LM", steps=10, log=0)
