@@ -77,6 +77,10 @@ class WrittenLosses:
     model, functions, formula : float
         Mean losses: of the model, of its KAN with functions for edges, and of the formula, which came from that by
         leaving out terms and rounding; inf where it is not defined on some rows.
+    constant : float
+        Mean loss of a constant, the mean of the model's outputs.
+    standardised : bool
+        Whether the losses are in standardised units while the formula is not.
     rise : Estimate or None
         The formula's loss minus the model's, row by row; None where the formula is not defined on some rows.
     allowed : float
@@ -85,9 +89,9 @@ class WrittenLosses:
     Examples
     --------
     >>> losses = WrittenLosses(name="mse", rows=200, undefined=0, model=1.0, functions=1.05,
-    ...     formula=1.1, rise=Estimate(value=0.1, low=0.05, high=0.15), allowed=0.02)
-    >>> losses.holds, losses.told_apart
-    (False, True)
+    ...     formula=1.1, constant=4.0, rise=Estimate(value=0.1, low=0.05, high=0.15), allowed=0.02)
+    >>> losses.holds, losses.told_apart, losses.worse_than_constant
+    (False, True, False)
     """
 
     name: str
@@ -96,8 +100,10 @@ class WrittenLosses:
     model: float
     functions: float
     formula: float
+    constant: float
     rise: Estimate | None
     allowed: float
+    standardised: bool = False
 
     @property
     def holds(self) -> bool:
@@ -108,6 +114,11 @@ class WrittenLosses:
     def told_apart(self) -> bool:
         """Whether these rows tell the two losses apart: the interval of the rise excludes 0."""
         return self.rise is None or self.rise.low > 0 or self.rise.high < 0
+
+    @property
+    def worse_than_constant(self) -> bool:
+        """Whether a constant would do better than the formula, which does not hold then."""
+        return self.rise is not None and not self.holds and self.formula > self.constant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

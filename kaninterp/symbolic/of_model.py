@@ -68,6 +68,10 @@ class FormulaReport:
     model_loss, head_loss, formula_loss : float
         On rows used for nothing else: of the model, of its head with formulas, and of the printed formula; the latter
         is inf if it is not defined on some of them.
+    constant_loss : float
+        On the same rows, of a constant: the mean of the model's outputs.
+    standardised : bool
+        Whether these losses are in standardised units, those of the targets behind ``outputs=``, unlike the formula.
     rise : Estimate or None
         The formula's loss minus the model's on these rows, row by row, with its interval; None where it is not defined
         on some of them.
@@ -85,6 +89,8 @@ class FormulaReport:
     model_loss: float
     head_loss: float
     formula_loss: float
+    constant_loss: float
+    standardised: bool
     rise: Estimate | None
     allowed: float
     rows: int
@@ -95,6 +101,12 @@ class FormulaReport:
         """Whether every edge became a formula."""
         return not self.formula.numeric
 
+    @property
+    def worse_than_constant(self) -> bool:
+        """Whether a constant would do better than the formula, which may not stand for the model then."""
+        lost = self.rise is not None and self.rise.value > self.allowed
+        return lost and self.formula_loss > self.constant_loss
+
     def table(self) -> pd.DataFrame:
         """Edges, one per row: layer, dst, src, family (None: stayed a spline), R2 and why."""
         rows = [(*each.edge, each.family, each.r2, each.why) for each in self.edges]
@@ -104,10 +116,13 @@ class FormulaReport:
     def __str__(self) -> str:
         """Every output's expression, and the losses beside each other."""
         lines = [f"{name} = {self.formula.text(k)}" for k, name in enumerate(self.formula.output_names)]
+        units = " in standardised units" if self.standardised else ""
         lines.append(
-            f"{self.loss_name} on {self.rows} held-out rows: model {self.model_loss:.4g}, "
+            f"{self.loss_name}{units} on {self.rows} held-out rows: model {self.model_loss:.4g}, "
             f"formula {self.formula_loss:.4g}"
         )
+        if self.worse_than_constant:
+            lines.append(f"do not use this formula: it is worse than a constant, {self.constant_loss:.4g}")
         if self.undefined:
             lines.append(f"not defined on {self.undefined} of these rows: they leave the domain of a function")
         if not self.whole:
@@ -159,7 +174,8 @@ def formula(
     rows : int
         Rows used at most, evenly spaced in the order of the data.
     inputs, outputs : Standardizer, optional
-        What the data went through before the model; the formula is then in the units before that.
+        What the data went through before the model; the formula is then in the units before that. The losses stay in
+        those of the targets that are given, as they are what the model was trained for.
     seed : int
         Of the bootstrap draws of the interval.
     progress : bool
@@ -221,6 +237,7 @@ def formula(
     answers = shorter.formula(units.given(report[0]))
     undefined = int((~(np.abs(answers) < HUGE)).reshape(len(report[0]), -1).any(1).sum())
     model_rows = last.of_head(head)
+    constant = float(last.of_constant().mean())
     rise = None if undefined else _rise(last.of_formula(answers) - model_rows, held, seed)
     return FormulaReport(
         formula=shorter.formula,
@@ -231,8 +248,10 @@ def formula(
         model_loss=float(model_rows.mean()),
         head_loss=float(last.of_head(found.head).mean()),
         formula_loss=float("inf") if undefined else float(last.of_formula(answers).mean()),
+        constant_loss=constant,
+        standardised=outputs is not None,
         rise=rise,
-        allowed=tolerance * float(model_rows.mean()) + RESOLUTION * float(last.of_constant().mean()),
+        allowed=tolerance * float(model_rows.mean()) + RESOLUTION * constant,
         rows=len(report[0]),
         undefined=undefined,
     )

@@ -161,7 +161,8 @@ def _told(found: FormulaReport, live: int, output_names: Sequence[str] | None) -
     )
     losses = WrittenLosses(
         name=found.loss_name, rows=found.rows, undefined=found.undefined, model=found.model_loss,
-        functions=found.head_loss,        formula=found.formula_loss, rise=found.rise, allowed=found.allowed,
+        functions=found.head_loss, formula=found.formula_loss, constant=found.constant_loss, rise=found.rise,
+        allowed=found.allowed, standardised=found.standardised,
     )  # fmt: skip
     return Written(
         live=live, outputs=outputs, edges=edges, dropped=found.dropped, losses=losses, tolerance=TOLERANCE,

@@ -516,6 +516,7 @@ def written_of(
             model=model,
             functions=0.0825,
             formula=model + rise.value,
+            constant=0.41,
             rise=rise,
             allowed=0.02 * model,
         ),

@@ -35,7 +35,15 @@ def test_a_formula_stands_beside_its_model():
     assert "its mse is 0.0831 beside the model's 0.0824" in found["Paragraph"].text
     assert found["Paragraph"].tone == ""
     assert found["FormulaLines"].items[0].text == "temp_in_6h = 0.5*a**2 + 0*phi_0_0_0(a)"
-    assert [row[1] for row in found["formula-losses"].rows] == ["0.0824", "0.0825", "0.0831", "+0.0007", "0.00165"]
+    assert [row[1] for row in found["formula-losses"].rows] == [
+        "0.0824",
+        "0.0825",
+        "0.0831",
+        "+0.0007",
+        "0.00165",
+        "0.41",
+    ]
+    assert found["formula-losses"].caption.endswith("losses are in the units that the KAN gives")
     splines = found["formula-splines"]
     assert splines.caption.endswith("2 of 12")
     assert splines.rows[0][:1] + splines.rows[0][3:] == ("phi_0_0_0", "0.5", "no function comes near it")
@@ -57,6 +65,37 @@ def test_a_worse_formula_within_its_interval_is_not_called_worse_for_sure():
     unsure = replace(written.losses, rise=replace(written.losses.rise, low=-0.01))
     doc = document(replace(analysis, formula=replace(written, losses=unsure)))
     assert "The interval includes 0: these rows do not tell the two apart." in parts(doc)["Paragraph"].text
+
+
+def test_a_formula_that_is_worse_than_a_constant_is_not_to_be_used():
+    analysis = synthetic(**PLAIN)
+    written = written_of(analysis, holds=False)
+    lost = replace(
+        written.losses, formula=1031.0, model=16.3, constant=31.8, rise=replace(written.losses.rise, value=1e3)
+    )
+    found = parts(document(replace(analysis, formula=replace(written, losses=lost))))
+    assert found["Paragraph"].tone == "problem"
+    assert found["Paragraph"].text.startswith("Do not use this formula: on 350 held-out rows")
+    assert "worse than a constant, the mean of the model's outputs, with 31.8" in found["Paragraph"].text
+    assert "outline" not in found["Paragraph"].text
+
+
+def test_a_formula_as_good_as_a_model_that_is_worse_than_a_constant_stands_for_it():
+    analysis = synthetic(**PLAIN)
+    written = written_of(analysis)
+    poor = replace(written.losses, constant=0.01)
+    text = parts(document(replace(analysis, formula=replace(written, losses=poor))))["Paragraph"].text
+    assert text.startswith("The formula may stand for the model")
+
+
+def test_losses_in_standardised_units_say_so():
+    analysis = synthetic(**PLAIN)
+    written = written_of(analysis)
+    scaled = replace(written.losses, standardised=True)
+    found = parts(document(replace(analysis, formula=replace(written, losses=scaled))))
+    assert "its mse in standardised units is 0.0831" in found["Paragraph"].text
+    assert found["formula-losses"].columns[1] == "#mse in standardised units"
+    assert found["formula-losses"].caption.endswith("losses are in standardised units")
 
 
 def test_a_formula_that_is_not_defined_is_not_to_be_used():

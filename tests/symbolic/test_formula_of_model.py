@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ import torch
 from sklearn.datasets import make_moons
 
 import kaninterp as ki
+from kaninterp.core import Estimate
 from kaninterp.core.edge_formula import EdgeFormula
 from kaninterp.core.errors import DataError, InputError, InputTypeError, ModelError, ShapeError
 from kaninterp.core.families import FAMILIES, Family
@@ -96,6 +99,29 @@ def test_units_of_the_user():
     values = found.formula(table.to_numpy())[:, 0]
     np.testing.assert_allclose(values, power, atol=0.05)
     assert found.formula.text() == "0.5*`wind speed`**2 + gust"
+
+
+def test_a_formula_worse_than_a_constant_says_so_and_losses_say_their_units():
+    head, x, y = trained(lambda x: 2 * x[:, 0] + x[:, 1], [2, 1], 100)
+    found = formula(head, (x, y), progress=False)
+    assert "standardised" not in str(found)
+    assert "constant" not in str(found)
+    np.testing.assert_allclose(found.constant_loss, y[800:].var(correction=0), rtol=1e-2)
+    rise = Estimate(value=9.0, low=8.0, high=10.0)
+    poor = replace(found, formula_loss=9.0, rise=rise)
+    assert poor.worse_than_constant
+    assert str(poor).endswith(f"do not use this formula: it is worse than a constant, {found.constant_loss:.4g}")
+    for better in (
+        {"formula_loss": found.constant_loss / 2},
+        {"rise": None, "formula_loss": np.inf},
+        {"allowed": 10.0},
+    ):
+        assert not replace(poor, **better).worse_than_constant
+    mean, scale = y.mean(0).numpy(), y.std(0).numpy()
+    after = Standardizer(mean=mean.astype(float), scale=scale.astype(float), names=("y",))
+    scaled = formula(head, (x, y), outputs=after, progress=False)
+    assert scaled.standardised
+    assert "mse in standardised units on 200 held-out rows: model" in str(scaled)
 
 
 def test_two_moons_keep_their_accuracy():

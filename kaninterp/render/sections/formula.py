@@ -83,7 +83,7 @@ def _verdict(written: Written, losses: WrittenLosses) -> Paragraph:
             "leave the domain of one of its functions."
         )
         return Paragraph(text=text, tone="problem")
-    beside = f"on {rows} its {losses.name} is {number(losses.formula)} beside the model's {number(losses.model)}"
+    beside = f"on {rows} its {_measured(losses)} is {number(losses.formula)} beside the model's {number(losses.model)}"
     rise = interval(losses.rise, signed=True)
     if losses.holds:
         text = (
@@ -91,12 +91,23 @@ def _verdict(written: Written, losses: WrittenLosses) -> Paragraph:
             "allowed."
         )
         return Paragraph(text=text)
+    if losses.worse_than_constant:
+        text = (
+            f"Do not use this formula: {beside}, worse than a constant, the mean of the model's outputs, with "
+            f"{number(losses.constant)}. It says nothing of the model."
+        )
+        return Paragraph(text=text, tone="problem")
     sure = "" if losses.told_apart else " The interval includes 0: these rows do not tell the two apart."
     text = (
         f"The formula is worse than the model: {beside}, a rise of {rise}, where {number(losses.allowed)} is allowed "
         f"({percent(written.tolerance)} of the model's).{sure} Take it for an outline of the model."
     )
     return Paragraph(text=text, tone="warning")
+
+
+def _measured(losses: WrittenLosses) -> str:
+    """The loss, and its units where they are not those of the formula."""
+    return f"{losses.name} in standardised units" if losses.standardised else losses.name
 
 
 def _lines(written: Written, losses: WrittenLosses) -> FormulaLines:
@@ -128,8 +139,11 @@ def _losses(losses: WrittenLosses) -> Table:
     rise = losses.rise
     return Table(
         id="formula-losses",
-        caption=f"The formula beside the model, on the same {count(losses.rows)} held-out rows",
-        columns=("What", f"#{losses.name}", "#95 % interval"),
+        caption=(
+            f"The formula beside the model, on the same {count(losses.rows)} held-out rows; losses are in "
+            f"{'standardised units' if losses.standardised else 'the units that the KAN gives'}"
+        ),
+        columns=("What", f"#{_measured(losses)}", "#95 % interval"),
         rows=(
             ("The model", number(losses.model), ""),
             ("Its edges as functions, all terms and digits", number(losses.functions), ""),
@@ -140,6 +154,7 @@ def _losses(losses: WrittenLosses) -> Table:
                 "n/a" if rise is None else f"{sign(rise.low)} to {sign(rise.high)}",
             ),
             ("Allowed difference", number(losses.allowed), ""),
+            ("A constant, the mean of the model's outputs", number(losses.constant), ""),
         ),
         folded=True,
     )
