@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 import keyword
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from types import BuiltinFunctionType
 from typing import Any
 
 import numpy as np
@@ -16,9 +21,10 @@ from kaninterp.symbolic.compose import NumericEdge, symbol_of
 
 __all__ = ["Formula"]
 
-CONSTANTS = ("pi", "E", "I", "oo", "zoo", "nan")
-"""Names under which sympy prints numbers; a column of that name is shown in backticks, to be told from them."""
-
+UNWRITTEN = ("oo", "zoo", "nan")
+"""Names under which sympy prints numbers and that it does not read back."""
+SPLINE = re.compile(r"phi_\d+_\d+_\d+")
+"""Names under which edges that stayed splines are printed."""
 MODULES = ("numpy", "scipy")
 """Modules that a program may import."""
 LATEX_SIGNS = {
@@ -58,12 +64,13 @@ class Formula:
     def text(self, output: int = 0) -> str:
         """The expression with the user's names, as sympy prints it.
 
-        A name that is no identifier, or that of a constant such as pi, is in backticks; one that would look like that
-        of an input before it has a number behind it.
+        A name that is no identifier, a word of Python such as lambda, or something to sympy, as exp and pi are, is in
+        backticks, those within it doubled: without them every name is a variable to ``sympy.parse_expr`` and to a
+        reader. One that would look like that of an input before it has a number behind it.
         """
         import sympy
 
-        shown = _told_apart(map(_shown, self.input_names))
+        shown = map(_shown, _told_apart(map(_in_one_line, self.input_names)))
         expression = self.sympy(output)
         named = expression.xreplace({symbol_of(i): sympy.Symbol(name) for i, name in enumerate(shown)})
         written: str = sympy.sstr(named, full_prec=False)  # a number alone without zeros at its end, too
@@ -173,7 +180,19 @@ def _escaped(name: str) -> str:
 
 
 def _shown(name: str) -> str:
-    return name if name.isidentifier() and name not in CONSTANTS else f"`{_in_one_line(name)}`"
+    plain = name.isidentifier() and unicodedata.normalize("NFKC", name) == name  # as Python reads identifiers
+    if plain and name not in _taken() and not keyword.iskeyword(name) and not SPLINE.fullmatch(name):
+        return name
+    return f"`{name.replace('`', '``')}`"
+
+
+@lru_cache(maxsize=1)
+def _taken() -> frozenset[str]:
+    """Names that mean something in an expression: to sympy's parser, or as a function of the table."""
+    import sympy
+
+    functions = (name for name, each in vars(builtins).items() if isinstance(each, BuiltinFunctionType))
+    return frozenset((*sympy.__all__, *functions, *FAMILIES, *UNWRITTEN)) - {"x"}  # a family, and the plainest name
 
 
 def _told_apart(names: Iterable[str]) -> list[str]:
@@ -182,7 +201,7 @@ def _told_apart(names: Iterable[str]) -> list[str]:
     for name in names:
         unlike, k = name, 2
         while unlike in found:
-            unlike, k = f"{name[:-1]} ({k})`" if name.endswith("`") else f"{name} ({k})", k + 1
+            unlike, k = f"{name} ({k})", k + 1
         found.append(unlike)
     return found
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from itertools import permutations
+
 import numpy as np
 import pytest
 import sympy
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaninterp.core.edge_formula import EdgeFormula
@@ -127,6 +130,53 @@ def test_names_that_look_alike_stay_two_inputs(names):
 def test_a_column_is_told_from_a_constant(name):
     formula = Formula(expressions=(sympy.pi * symbol_of(0),), input_names=(name,), output_names=("y",))
     assert formula.text() == f"pi*`{name}`"
+
+
+ODD = [
+    "lambda", "None", "exp", "sin", "E", "N", "S", "beta", "abs", "max", "id", "arcsin", "sgn", "J0", "phi_0_0_0",
+    "1st", "a b", "ﬁ", "a`*`b", "`", "nan", "",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_name_with_a_meaning_of_its_own_is_in_backticks(name):
+    formula = Formula(
+        expressions=(symbol_of(0) + sympy.exp(symbol_of(1)),), input_names=("t", name), output_names=("y",)
+    )
+    quoted = "`" + name.replace("`", "``") + "`"
+    assert formula.text() in (f"t + exp({quoted})", f"exp({quoted}) + t")
+
+
+@pytest.mark.parametrize("name", ["x_1", "x", "π", "temp", "T2m", "power", "wind_speed", "_", "class_", "Temp"])
+def test_a_plain_name_stays_plain(name):
+    formula = Formula(expressions=(sympy.sin(symbol_of(0)),), input_names=(name,), output_names=("y",))
+    assert formula.text() == f"sin({name})"
+
+
+NAMES = st.lists(st.one_of(st.text(max_size=8), st.sampled_from([*ODD, "x_0", "x_1", "x_2"])), min_size=3, max_size=3)
+
+
+@settings(max_examples=100, deadline=None)
+@given(NAMES)
+def test_whatever_the_names_text_can_be_read_back_and_the_program_gives_the_same_numbers(names):
+    a, b, c = (symbol_of(i) for i in range(3))
+    expression = 2 * a + sympy.exp(b) * c**2 - sympy.pi
+    formula = Formula(expressions=(expression,), input_names=tuple(names), output_names=("y",))
+    rows = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -3.0]])
+    scope = {}
+    exec(compile(formula.python(), "formula.py", "exec"), scope)
+    np.testing.assert_allclose(scope["formula"](*rows.T), formula(rows)[:, 0], rtol=1e-12)
+    # names in backticks, doubled within them, become words of ours; all others are read as they stand
+    quoted = list(dict.fromkeys(re.findall(r"`(?:[^`]|``)*`", formula.text())))
+    words = {each: f"word{i}" for i, each in enumerate(quoted)}
+    text = re.sub(r"`(?:[^`]|``)*`", lambda found: words[found.group()], formula.text())
+    read = sympy.parse_expr(text)
+    assert len(read.free_symbols) == 3
+    shown = [sympy.Dummy(), sympy.Dummy(), sympy.Dummy()]
+    pattern = 2 * shown[0] + sympy.exp(shown[1]) * shown[2] ** 2 - sympy.pi
+    assert any(
+        read == pattern.xreplace(dict(zip(shown, order, strict=True))) for order in permutations(read.free_symbols)
+    )
 
 
 @pytest.mark.parametrize("name", ["class", "None", "numpy", "scipy"])
