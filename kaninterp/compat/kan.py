@@ -13,12 +13,13 @@ from torch import Tensor
 
 from kaninterp.core.errors import InputError
 from kaninterp.data.rng import check_seed
-from kaninterp.nn import KANHead
 
 from .base import rows_of
 from .checkpoints import read_checkpoint, write_checkpoint
 from .fitting import GridUpdates, Results, as_head, fit_kan, root_loss, row_loss
-from .spelling import base_of, check_ignored, index, parts_of, widths_of
+from .options import check_options
+from .spelling import index, parts_of, widths_of
+from .starting import started_head
 from .written import Written
 
 __all__ = ["KAN"]
@@ -37,6 +38,8 @@ class KAN(Written):
         Size of the initial spline coefficients, see `KANLayer`.
     base_fun : str or torch module
         "silu", "identity", "zero", torch.nn.SiLU() or torch.nn.Identity().
+    scale_base_mu, scale_base_sigma : float
+        Weights of the base functions start at ``(mu + sigma U) / sqrt(inputs)``, U uniform on [-1, 1].
     grid_range : (low, high)
         Domain of every layer until `fit` moves it to the data.
     bias_trainable : bool
@@ -46,7 +49,8 @@ class KAN(Written):
     seed : int
         Of the initial noise; no global generator is touched.
     **ignored
-        Other arguments of pykan that need no counterpart, see `kaninterp.compat.spelling.check_ignored`.
+        Other arguments of pykan: taken where they mean what is done here, else refused, see
+        `kaninterp.compat.options.OPTIONS`.
 
     Notes
     -----
@@ -81,24 +85,20 @@ class KAN(Written):
         noise_scale: float = 0.1,
         base_fun: Any = "silu",
         *,
+        scale_base_mu: float = 0.0,
+        scale_base_sigma: float = 1.0,
         grid_range: Sequence[float] = (-1.0, 1.0),
         bias_trainable: bool = True,
         device: torch.device | str = "cpu",
         seed: int = 1,
         **ignored: Any,
     ) -> None:
-        check_ignored(ignored, "KAN", base_fun)
+        check_options(ignored, "KAN", base_fun)
         check_seed(seed)
-        widths = widths_of(width)
-        low, high = _ends(grid_range)
-        head = KANHead(
-            widths[0], widths[-1], widths[1:-1],
-            grid=index("grid", grid), order=index("k", k), base=base_of(base_fun), noise=noise_scale,
-            domain=(low, high), generator=torch.Generator().manual_seed(int(seed)),
+        head = started_head(
+            widths_of(width), grid=grid, k=k, noise=noise_scale, base_fun=base_fun, base_mu=scale_base_mu,
+            base_sigma=scale_base_sigma, grid_range=grid_range, bias_trainable=bool(bias_trainable), seed=int(seed),
         )  # fmt: skip
-        if not bias_trainable:
-            for layer in head.kan_layers:
-                layer.bias.requires_grad_(False)
         super().__init__(head.to(device), seed=int(seed))
 
     def forward(self, x: Tensor, singularity_avoiding: bool = False, y_th: float = 10.0) -> Tensor:
@@ -184,7 +184,8 @@ class KAN(Written):
         progress : bool
             Show a progress bar.
         **ignored
-            Other arguments of pykan that need no counterpart.
+            Other arguments of pykan: taken where they mean what is done here, else refused, see
+            `kaninterp.compat.options.OPTIONS`.
 
         Returns
         -------
@@ -199,7 +200,7 @@ class KAN(Written):
         StateError
             The loss is not finite; the model has the weights of the last step that went well.
         """
-        check_ignored(ignored, "fit")
+        check_options(ignored, "fit")
         rows = rows_of(parts_of(dataset)["train_input"], self.head)
 
         def after(step: int) -> None:
@@ -309,11 +310,3 @@ class KAN(Written):
     def _saved(self, path: Path, **looks: Any) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.plot(**looks).savefig(path)
-
-
-def _ends(grid_range: Any) -> tuple[float, float]:
-    try:
-        low, high = (float(end) for end in grid_range)
-    except (TypeError, ValueError):
-        raise InputError(f"grid_range={grid_range!r}: expected [low, high]") from None
-    return low, high

@@ -1,4 +1,4 @@
-"""What pykan's arguments mean here: old and new spellings in one place, and what is refused by name.
+"""What pykan's arguments mean here: old and new spellings in one place, and calls that are refused by name.
 
 pykan 0.0.x and 0.2.x call the same things differently. Every translation is a function of this file from what a user
 wrote to what the floors below take.
@@ -19,8 +19,8 @@ from kaninterp.core.families import FAMILIES, Family, families_of
 from kaninterp.core.frozen import Array
 
 __all__ = [
-    "NOT_HERE", "OWN", "active_nodes", "base_of", "check_ignored", "families_given", "index", "optimizer_named",
-    "parts_of", "penalty_weights", "widths_of",
+    "NOT_HERE", "OWN", "active_nodes", "base_of", "families_given", "index", "optimizer_named", "parts_of",
+    "penalty_weights", "widths_of",
 ]  # fmt: skip
 
 NOT_HERE: Mapping[str, str] = {
@@ -77,27 +77,6 @@ OWN: Mapping[str, Family] = {
 
 OPTIMIZERS: Mapping[str, str] = {"lbfgs": "lbfgs", "adam": "adam", "lm": "lm"}
 
-IGNORED: Mapping[str, frozenset[str]] = {
-    "KAN": frozenset({
-        "mult_arity", "scale_base_mu", "scale_base_sigma", "noise_scale_base", "grid_eps", "sp_trainable",
-        "symbolic_enabled", "save_act",
-        "auto_save", "first_init", "ckpt_path", "state_id", "round", "affine_trainable", "sb_trainable", "sparse_init",
-        "scale_base", "base_fun_name",
-    }),
-    "fit": frozenset({
-        "start_grid_update_step", "singularity_avoiding", "y_th", "reg_metric", "display_metrics",
-        "small_mag_threshold", "small_reg_factor", "sglr_avoid", "device", "seed", "video_name",
-    }),
-}  # fmt: skip
-"""Arguments of pykan that are taken without a counterpart: a grid is even and follows the data, the scale of a spline
-is part of its coefficients, formulas always train, nothing is kept on disk, no generator is seeded anew."""
-
-REFUSED: Mapping[str, tuple[Any, str]] = {
-    "sb_trainable": (True, "base functions train with their splines; use base_fun='zero' to have none"),
-    "sparse_init": (False, "start dense and prune, or remove_edge what you do not want"),
-}
-"""Arguments of pykan with the one value that is taken, and what to do instead of another."""
-
 BASES: Mapping[type, str] = {nn.SiLU: "silu", nn.Identity: "identity"}
 PARTS = ("train_input", "train_label", "test_input", "test_label")
 
@@ -146,24 +125,6 @@ def base_of(base_fun: Any) -> str:
     raise InputError(
         f"base_fun={base_fun!r}: allowed are 'silu', 'identity', 'zero', torch.nn.SiLU() and torch.nn.Identity()"
     )
-
-
-def check_ignored(given: Mapping[str, Any], call: str, base: Any = None) -> None:
-    """Refuse arguments that pykan has not, and those whose value would change the model and cannot be met here.
-
-    Raises
-    ------
-    TypeError
-        As Python itself does for an unknown argument.
-    InputError
-        A value that is not taken.
-    """
-    for name, value in given.items():
-        if name not in IGNORED[call]:
-            raise TypeError(f"{call}() got an unexpected keyword argument {name!r}")
-        allowed, advice = REFUSED.get(name, (value, ""))
-        if value != allowed and not (name == "sb_trainable" and base == "zero"):  # no base, nothing to train
-            raise InputError(f"{call}({name}={value!r}): only {allowed!r} is taken; {advice}")
 
 
 def optimizer_named(opt: Any) -> str:

@@ -410,10 +410,10 @@ def test_refused_before_anything_is_changed(model, dataset, error, call):
 def test_every_argument_of_pykan_is_known():
     """Each argument of the installed pykan is ours, taken without effect, or refused by name."""
     kan = pytest.importorskip("kan")
-    from kaninterp.compat.spelling import IGNORED
+    from kaninterp.compat.options import OPTIONS
 
     for call, theirs, ours in (("KAN", kan.KAN.__init__, KAN.__init__), ("fit", kan.KAN.fit, KAN.fit)):
-        known = set(inspect.signature(ours).parameters) | IGNORED[call]
+        known = set(inspect.signature(ours).parameters) | set(OPTIONS[call])
         assert set(inspect.signature(theirs).parameters) <= known
     for name, theirs in inspect.getmembers(kan.KAN, inspect.isfunction):
         if name.startswith("_") or (name not in vars(KAN.__mro__[0]) and not hasattr(KAN, name)):
