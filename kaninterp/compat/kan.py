@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kaninterp.core.errors import InputError
+from kaninterp.core.errors import InputError, InputTypeError
 from kaninterp.data.rng import check_seed
 
 from .base import rows_of
@@ -20,6 +20,7 @@ from .fitting import GridUpdates, Results, as_head, fit_kan, root_loss, row_loss
 from .options import check_options
 from .spelling import index, parts_of, widths_of
 from .starting import started_head
+from .taking_over import taken_over
 from .written import Written
 
 __all__ = ["KAN"]
@@ -256,7 +257,10 @@ class KAN(Written):
         return new
 
     def initialize_from_another_model(self, another_model: KAN, x: Tensor | None = None) -> KAN:
-        """Take over what another model of the same widths computes, on this model's grid; in place.
+        """Take over what another model of the same widths computes, in place.
+
+        This model's grid, order, base functions and frozen parameters stay: every function of the other model is fitted
+        on its domain, exactly where this model's splines can hold it (see `kaninterp.compat.taking_over.taken_over`).
 
         Parameters
         ----------
@@ -265,12 +269,22 @@ class KAN(Written):
         x : Tensor, optional
             Rows that everything is measured on from now on, with all inputs of the other model's data; those of the
             other model if not given.
+
+        Raises
+        ------
+        InputTypeError
+            Something else than a KAN of this face. InputError: other widths. ShapeError: rows of another width.
         """
+        if not isinstance(another_model, KAN):
+            raise InputTypeError(
+                f"another_model: got {type(another_model).__name__}; expected a KAN of kaninterp.compat, as this one "
+                "is (kaninterp.from_kan reads other libraries, as a KANHead)"
+            )
         if another_model.width != self.width:
             raise InputError(
                 f"the other model has widths {another_model.width}, this one {self.width}; make them alike"
             )
-        head = another_model.head.refine(self.grid).to(self.head.kan_layers[0].weight).train(self.head.training)
+        head = taken_over(self.head, another_model.head)
         rows = another_model._rows if x is None else rows_of(x, head)
         self.head, self._rows = head, rows
         return self
