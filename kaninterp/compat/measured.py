@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from kaninterp.core.errors import InputError
 from kaninterp.core.frozen import Array
@@ -28,7 +29,36 @@ __all__ = ["Measured"]
 
 
 class Measured(Base):
-    """Scores, activations and figures."""
+    """Sizes, scores, activations and figures."""
+
+    @property
+    def width_in(self) -> list[int]:
+        """Nodes per layer, as `width`."""
+        return self.width
+
+    @property
+    def width_out(self) -> list[int]:
+        """Nodes per layer, as `width`: all nodes add."""
+        return self.width
+
+    @property
+    def n_sum(self) -> list[int]:
+        """Nodes that add, by hidden layer."""
+        return self.width[1:-1]
+
+    @property
+    def n_mult(self) -> list[int]:
+        """Nodes that multiply, by hidden layer: none."""
+        return [0] * (self.depth - 1)
+
+    @property
+    def n_edge(self) -> int:
+        """Number of edges that are left, splines and formulas."""
+        return sum(int((layer.mask != 0).sum()) for layer in self.head.kan_layers)
+
+    def get_params(self) -> Iterator[Parameter]:
+        """All parameters, for an optimiser."""
+        return self.parameters()
 
     @property
     def feature_score(self) -> Tensor:
