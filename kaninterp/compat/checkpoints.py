@@ -26,7 +26,7 @@ VERSION = 1
 
 
 def write_checkpoint(path: str | os.PathLike[str], head: KANHead, rows: Tensor | None, facts: dict[str, Any]) -> None:
-    """Write ``<path>_head.safetensors`` and ``<path>_rows.npz``.
+    """Write ``<path>_head.safetensors`` and ``<path>_rows.npz``, with the parameters that are not trained.
 
     Parameters
     ----------
@@ -44,7 +44,8 @@ def write_checkpoint(path: str | os.PathLike[str], head: KANHead, rows: Tensor |
     """
     start = os.fspath(path)
     save_head(head, start + HEAD)
-    text = json.dumps({"version": VERSION, **facts})
+    frozen = [name for name, parameter in head.named_parameters() if not parameter.requires_grad]
+    text = json.dumps({"version": VERSION, **facts, "frozen": frozen})
     held = np.zeros((0, head.in_features)) if rows is None else rows.detach().cpu().double().numpy()
     buffer = io.BytesIO()
     np.savez(buffer, rows=held, facts=np.frombuffer(text.encode(), dtype=np.uint8))
@@ -59,7 +60,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[KANHead, Tensor | Non
     MissingFileError
         One of the files is not there.
     FileFormatError
-        It is damaged, or was written by a newer version.
+        It is damaged, was written by a newer version, or does not fit the head.
     """
     start = os.fspath(path)
     for end in (HEAD, ROWS):
@@ -79,4 +80,20 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[KANHead, Tensor | Non
             f"{start + ROWS!r} holds rows of shape {rows.shape}, the head reads {head.in_features} inputs; the two "
             "files belong to different models"
         )
+    _freeze(head, facts.pop("frozen", []), start + ROWS)
+    seed = facts.get("seed", 0)
+    if type(seed) is not int or seed < 0:
+        raise FileFormatError(f"{start + ROWS!r} has the seed {seed!r}, expected a whole number from 0 on; save again")
     return head, torch.from_numpy(rows).to(head.kan_layers[0].weight.dtype) if len(rows) else None, facts
+
+
+def _freeze(head: KANHead, frozen: Any, path: str) -> None:
+    """Switch off the training of some parameters, by name; none if the file was written before they were kept."""
+    parameters = dict(head.named_parameters())
+    if not isinstance(frozen, list) or not all(type(name) is str and name in parameters for name in frozen):
+        raise FileFormatError(
+            f"{path!r} names frozen parameters {str(frozen)[:200]} that the head has not; the two files belong to "
+            "different models"
+        )
+    for name in frozen:
+        parameters[name].requires_grad_(False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 
 import numpy as np
 import pytest
@@ -292,6 +293,44 @@ def test_files(model, tmp_path, dataset):
     (tmp_path / "kept_rows.npz").write_bytes(b"nothing")
     with pytest.raises(FileFormatError):
         KAN.loadckpt(path)
+
+
+def test_what_is_not_trained_stays_so_on_disk(tmp_path, dataset):
+    path = tmp_path / "kept"
+    model = KAN([2, 3, 1], bias_trainable=False, seed=0)
+    model.head.layers[1].weight.requires_grad_(False)
+    model.saveckpt(path)
+    again = KAN.loadckpt(path)
+    flags = [[(name, each.requires_grad) for name, each in one.named_parameters()] for one in (model, again)]
+    assert flags[0] == flags[1]
+    bias, weight = again.head.layers[0].bias.clone(), again.head.layers[1].weight.clone()
+    again.fit(dataset, steps=2, update_grid=False, log=0)
+    assert torch.equal(again.head.layers[0].bias, bias)
+    assert torch.equal(again.head.layers[1].weight, weight)
+    assert again.copy().head.layers[0].bias.requires_grad is False
+    KAN([2, 3, 1], seed=0).saveckpt(path)
+    assert all(each.requires_grad for each in KAN.loadckpt(path).parameters())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"frozen": "layers.0.bias"}, {"frozen": ["layers.9.bias"]}, {"frozen": [["layers.0.bias"]]}, {"frozen": None},
+     {"frozen": {"layers.0.bias": 1}}, {"seed": "1"}, {"seed": -1}, {"seed": True}],
+)  # fmt: skip
+def test_what_a_file_says_is_checked(tmp_path, wrong):
+    KAN([2, 3, 1], seed=0).saveckpt(tmp_path / "kept")
+
+    def written(facts):
+        text = np.frombuffer(json.dumps({"version": 1, **facts}).encode(), dtype=np.uint8)
+        np.savez(tmp_path / "kept_rows.npz", rows=np.zeros((0, 2)), facts=text)
+
+    written(wrong)
+    with pytest.raises(FileFormatError, match="kept_rows"):
+        KAN.loadckpt(tmp_path / "kept")
+    written({"seed": 3})  # as it was written before frozen parameters were kept
+    again = KAN.loadckpt(tmp_path / "kept")
+    assert again.seed == 3
+    assert all(each.requires_grad for each in again.parameters())
 
 
 def test_arguments_of_the_first_version_are_understood(model):
