@@ -18,7 +18,7 @@ from .base import rows_of
 from .checkpoints import read_checkpoint, write_checkpoint
 from .fitting import GridUpdates, Results, as_head, fit_kan, root_loss, row_loss
 from .options import check_options
-from .spelling import index, parts_of, widths_of
+from .spelling import check_labels, index, parts_of, widths_of
 from .starting import started_head
 from .taking_over import taken_over
 from .written import Written
@@ -172,8 +172,8 @@ class KAN(Written):
             Whether, up to which step, and how often till then domains follow their inputs, where they no longer fit
             them; functions stay. "LM": after any step.
         loss_fn : callable, optional
-            (outputs, labels) to their mean loss or to one per row; None: the squared error, or what the labels' dtype
-            asks for.
+            (outputs, labels) to their mean loss or to one per row, both with the shape (rows, outputs); None: the
+            squared error, or what the labels' dtype asks for.
         lr : float, optional
             1 for L-BFGS, 0.003 for Adam if not given.
         batch : int
@@ -202,7 +202,9 @@ class KAN(Written):
             The loss is not finite; the model has the weights of the last step that went well.
         """
         check_options(ignored, "fit")
-        rows = rows_of(parts_of(dataset)["train_input"], self.head)
+        parts = parts_of(dataset)
+        check_labels(parts, self.width[-1], loss_fn)
+        rows = rows_of(parts["train_input"], self.head)
 
         def after(step: int) -> None:
             if save_fig and step % index("save_fig_freq", save_fig_freq) == 0:

@@ -19,7 +19,8 @@ from kaninterp.core.families import FAMILIES, Family, families_of
 from kaninterp.core.frozen import Array
 
 __all__ = [
-    "NOT_HERE", "OWN", "active_nodes", "base_of", "families_given", "index", "optimizer_named", "parts_of",
+    "NOT_HERE", "OWN", "active_nodes", "base_of", "check_labels", "families_given", "index", "optimizer_named",
+    "parts_of",
     "penalty_weights", "widths_of",
 ]  # fmt: skip
 
@@ -278,6 +279,26 @@ def parts_of(dataset: Any) -> dict[str, Tensor]:
                 f"{part}_label"
             )
     return parts
+
+
+def check_labels(parts: Mapping[str, Tensor], outputs: int, loss_fn: Any) -> None:
+    """Refuse labels that a loss function of the user's own would broadcast against the outputs, row by row.
+
+    Losses by name, modules of torch and the default bring (rows,) and (rows, 1) to one shape themselves.
+
+    Raises
+    ------
+    ShapeError
+        Labels (rows,) for outputs (rows, 1).
+    """
+    if loss_fn is None or isinstance(loss_fn, nn.Module) or outputs != 1:
+        return
+    for name in PARTS[1::2]:
+        if name in parts and parts[name].ndim == 1:
+            raise ShapeError(
+                f"dataset[{name!r}] has shape {tuple(parts[name].shape)}, the model gives ({len(parts[name])}, 1): "
+                "loss_fn would compare every row with every other; give labels[:, None], in both parts of the dataset"
+            )
 
 
 def _pair(given: Any, layer: int) -> tuple[int, int]:

@@ -16,14 +16,14 @@ from kaninterp.core.families import FAMILIES, Family
 
 from .dataset import create_dataset, create_dataset_from_data
 from .rounding import ex_round
-from .spelling import ALIASES
+from .spelling import ALIASES, OWN
 
 __all__ = ["SYMBOLIC_LIB", "add_symbolic", "create_dataset", "create_dataset_from_data", "ex_round"]
 
 SYMBOLIC_LIB: Mapping[str, Family] = MappingProxyType(
-    {**FAMILIES, **{ours: FAMILIES[to] for ours, to in ALIASES.items()}}
+    {**FAMILIES, **OWN, **{ours: FAMILIES[to] for ours, to in ALIASES.items()}}
 )
-"""The functions of formulas by the names that pykan has for them (all but 1/x^5), and those that only kaninterp has."""
+"""The functions of formulas by the names that pykan has for them, and those that only kaninterp has."""
 
 
 def add_symbolic(name: str, fun: Callable[..., Any], c: int = 1, fun_singularity: Any = None) -> None:

@@ -103,6 +103,27 @@ def test_optimizers_and_losses(dataset):
     assert by_mean["train_loss"] == pytest.approx(by_module["train_loss"], rel=0.02)
 
 
+def test_labels_are_never_broadcast_against_the_outputs(dataset):
+    flat = {name: part[:, 0] if "label" in name else part for name, part in dataset.items()}
+
+    def error(y, t):
+        return ((y - t) ** 2).mean()
+
+    for wrong in (flat, {**dataset, "test_label": flat["test_label"]}):
+        model = KAN([2, 1], seed=0)
+        weights = [each.clone() for each in model.parameters()]
+        for loss in (error, nn.functional.mse_loss):
+            with pytest.raises(ShapeError, match=r"_label'\] has shape \(\d+,\).*labels\[:, None\]"):
+                model.fit(wrong, steps=1, loss_fn=loss, log=0)
+        assert all(torch.equal(old, new) for old, new in zip(weights, model.parameters(), strict=True))
+    expected = KAN([2, 1], seed=0).fit(dataset, steps=2, log=0)
+    for loss in (None, nn.MSELoss()):  # these bring both to one shape
+        found = KAN([2, 1], seed=0).fit(flat, steps=2, loss_fn=loss, log=0)
+        assert found["test_loss"] == pytest.approx(expected["test_loss"], rel=1e-3)
+    classes = {name: (part[:, 0] > 0.5).long() if "label" in name else part for name, part in dataset.items()}
+    KAN([2, 2], seed=0).fit(classes, steps=1, loss_fn=nn.functional.cross_entropy, log=0)
+
+
 def test_adam_makes_one_step_per_step(dataset):
     """With all rows in a step the weights are those of torch's own Adam."""
     model, twin = KAN([2, 1], seed=0), KAN([2, 1], seed=0)
