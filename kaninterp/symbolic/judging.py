@@ -33,7 +33,8 @@ class Judge:
         self._losses, _ = row_losses(loss, target, output)
         self._first = self._losses(output)
         centre = output.mean(0, keepdim=True).expand_as(output)
-        self._allowed = tolerance * float(self._first.mean()) + RESOLUTION * float(self._losses(centre).mean())
+        self._tolerance, self._least = tolerance, RESOLUTION * float(self._losses(centre).mean())
+        self._allowed = tolerance * float(self._first.mean()) + self._least
 
     def _output(self, head: KANHead) -> Tensor:
         with torch.no_grad():
@@ -58,6 +59,10 @@ class Judge:
         # chance is an excuse only as far as it is small beside the loss itself
         chance = STANDARD_ERRORS * error if error <= float(self._first.mean()) else 0.0
         return float(rise.mean()) <= self._allowed + chance
+
+    def alike(self, loss: float, best: float) -> bool:
+        """Say whether a loss is as good as the best one, within the tolerance."""
+        return loss <= best + self._tolerance * abs(best) + self._least
 
     @property
     def first(self) -> float:

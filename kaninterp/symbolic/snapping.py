@@ -5,7 +5,8 @@ edges are exchanged in groups, the numbers of all edges are trained on, and the 
 later rows stays within what it was. Training on can itself be what later rows refuse, where rows are few for the
 numbers of the splines: the formulas as they were fitted to the curves are judged beside it. A group that fails is
 halved; an edge that fails alone is tried with its next best families, and stays a spline if none of them holds. Before
-all this the simplest families that come near are tried in place of all edges, and stand if the loss does not rise.
+all this the simplest families that come near are tried in place of all edges, and stand if the loss does not rise and
+the nearest families, tried in the same way, are no better.
 """
 
 from __future__ import annotations
@@ -163,6 +164,7 @@ class _Work:
         self._fits: dict[Edge, tuple[EdgeFit, ...]] = {}
         self._simple: dict[Edge, tuple[EdgeFit, ...]] = {}
         self._failed: dict[Edge, str] = {}
+        self._refused: set[Edge] = set()  # edges that failed together
         self._look()
 
     @property
@@ -171,10 +173,7 @@ class _Work:
 
     def steps(self) -> Iterator[int]:
         """Exchange what can be exchanged; gives how many edges are left after each trial."""
-        for r2 in SIMPLE:
-            if self._try({edge: _simplest(self._simple[edge], r2) for edge in self._open()}, strictly=True):
-                break
-        yield self.left
+        yield from self._at_once()
         progress = True
         while progress:
             before = len(self._done)
@@ -201,10 +200,33 @@ class _Work:
     def _open(self) -> list[Edge]:
         return [edge for edge in self._fits if edge not in self._done and edge not in self._failed]
 
+    def _at_once(self) -> Iterator[int]:
+        """Exchange all edges at once for the simplest, for simple and for the nearest functions.
+
+        The first of these that is as good as the best of them stays.
+        """
+        choices: list[Mapping[Edge, EdgeFit]] = [
+            {edge: _simplest(self._simple[edge], r2) for edge in self._open()} for r2 in SIMPLE
+        ]
+        choices.append({edge: self._fits[edge][0] for edge in self._open() if self._fits[edge][0].good})
+        made: list[tuple[float, KANHead, Mapping[Edge, EdgeFit]]] = []
+        for k, fits in enumerate(choices):
+            new = self._made(fits, strictly=k < len(SIMPLE))
+            if new is not None:
+                made.append((float(self._judge.rows(new).mean()), new, fits))
+            elif k == len(SIMPLE):
+                self._refused = set(fits)
+            yield self.left
+        best = min((loss for loss, *_ in made), default=0.0)
+        for loss, new, fits in made:
+            if self._judge.alike(loss, best):
+                self._take(new, fits)
+                break
+
     def _group(self, edges: list[Edge]) -> Iterator[int]:
         if not edges:
             return
-        accepted = self._try({edge: self._fits[edge][0] for edge in edges})
+        accepted = set(edges) != self._refused and self._try({edge: self._fits[edge][0] for edge in edges})
         yield self.left
         if not accepted and len(edges) > 1:
             half = (len(edges) + 1) // 2
@@ -232,9 +254,17 @@ class _Work:
     def _over(self) -> bool:
         return self._trials is not None and self._spent >= self._trials
 
-    def _try(self, fits: Mapping[Edge, EdgeFit], *, strictly: bool = False) -> bool:
-        if self._over or not fits:
+    def _try(self, fits: Mapping[Edge, EdgeFit]) -> bool:
+        new = self._made(fits)
+        if new is None:
             return False
+        self._take(new, fits)
+        return True
+
+    def _made(self, fits: Mapping[Edge, EdgeFit], *, strictly: bool = False) -> KANHead | None:
+        """The head with these functions; None if the judge refuses it."""
+        if self._over or not fits:
+            return None
         self._spent += 1
         formulas = {edge: fit.formula for edge, fit in fits.items()}
         as_fitted = with_formulas(self._head, formulas)
@@ -242,12 +272,12 @@ class _Work:
         possible = [new for new in tried if defined(new, self._learn[0])]
         self._undefined = not possible
         held = [new for new in possible if self._judge.holds(new, strictly=strictly)]
-        if not held:
-            return False
-        self._head = min(held, key=lambda new: float(self._judge.rows(new).mean()))
+        return min(held, key=lambda new: float(self._judge.rows(new).mean()), default=None)
+
+    def _take(self, new: KANHead, fits: Mapping[Edge, EdgeFit]) -> None:
+        self._head = new
         self._done |= set(fits)
         self._look()
-        return True
 
     def _look(self) -> None:
         """Fit what is still a spline, as it is now."""
