@@ -14,42 +14,40 @@ from torch import Tensor, nn
 from kaninterp.adapters import LayerView, ModelView, RunOfLayers, as_view
 from kaninterp.core.edge_formula import EdgeFormula
 from kaninterp.core.errors import InputError, ModelError
-from kaninterp.core.families import FAMILIES
-from kaninterp.core.frozen import IntArray
+from kaninterp.core.frozen import Array, IntArray
 from kaninterp.data import Batch
+from kaninterp.measure.conversion_reach import Place, reached, worst_place
+from kaninterp.measure.conversion_shapes import (
+    MOST_CELLS,
+    Attempt,
+    Shape,
+    covering,
+    first_attempt,
+    formulas_in,
+    new_knots,
+)
 from kaninterp.measure.host import run, untouched
 from kaninterp.nn import KANHead, KANLayer
-from kaninterp.nn.bspline import MAX_ORDER
 from kaninterp.nn.formulas import with_formulas
-from kaninterp.nn.planes import BASES
 from kaninterp.nn.projection import fit_operator
 
 __all__ = ["conversion_error", "from_kan", "with_kan_head"]
 
 TOLERANCE = 1e-3
 """Largest error accepted, in standard deviations of an output: a third digit that no figure shows."""
-FINER = 4
-"""Cells of the head per cell of functions that are no splines on their knots: cubic pieces of a quarter cell."""
 DOUBLINGS = 2
 """How often that grid is doubled when the error is above the tolerance; a cubic's error falls 16-fold each time."""
-REFIT_ORDER = 3
-"""Order of the splines such functions are fitted with."""
 ERROR_ROWS = 512
 """Rows on which the error is measured when none are given: over the domain of every input, columns out of step."""
-KNOT_ROUNDING = 1e-5
-"""Largest departure, in cells, of knots that count as equally spaced: float32 knots of an equal grid have 1e-6."""
-NAMES = {"x^0.5": "sqrt", "1/x^0.5": "1/sqrt(x)"}
-"""Other names of families, as pykan has them."""
 
 
-class _Shape(NamedTuple):
-    """What all layers of a head have in common."""
+class _Tried(NamedTuple):
+    """A head, its error, where that is largest, and how the head was made."""
 
-    grid: int
-    order: int
-    uniform: bool
-    outside: str
-    base: str
+    head: KANHead
+    error: float
+    place: Place
+    attempt: Attempt
 
 
 def from_kan(
@@ -66,8 +64,8 @@ def from_kan(
     branch, and straight pieces (kanditioned), keep their knots and become the same functions, up to rounding. Any other
     function (Gaussians, Chebyshev polynomials, another base branch, symbolic edges of other
     functions than those of `kaninterp.core.families.FAMILIES`, which stay formulas) is fitted on a finer grid by least
-    squares over its domain and fringe, edge by edge. Either way the error of the whole is measured and held against
-    `tolerance`.
+    squares, edge by edge: over its domain and fringe, or as far as the rows reach if the error is largest beyond these.
+    Either way the error of the whole is measured and held against `tolerance`.
 
     Parameters
     ----------
@@ -77,7 +75,7 @@ def from_kan(
         Where the KAN sits, if there are several.
     grid : int, optional
         Intervals of the head. None: those of the KAN; or, where functions are fitted, `FINER` times as many, doubled up
-        to `DOUBLINGS` times while the error is above `tolerance`.
+        to `DOUBLINGS` times while the error is above `tolerance`, and more where knots reach farther than the domain.
     rows : Tensor, shape (n, width), optional
         Inputs of the KAN on which the error is measured, with all columns that it is given: pykan takes more than it
         reads, and the head takes as many. None: `ERROR_ROWS` rows over the domain of its inputs.
@@ -111,18 +109,14 @@ def from_kan(
     view = as_view(model, path)
     if isinstance(view.module, KANHead):
         return copy.deepcopy(view.module).eval()
-    exact = all(_holds(layer) for layer in view.layers) and len({_form(layer) for layer in view.layers}) == 1
-    shape = _shape(view, exact=exact, grid=grid)
-    for _ in range(1 if exact or grid is not None else 1 + DOUBLINGS):
-        head = _converted(view, shape, exact=exact, width=view.width if rows is None else rows.shape[-1])
-        error = _error(view, head, rows)
-        if error <= tolerance:
-            return head
-        shape = shape._replace(grid=2 * shape.grid)
+    x = _rows_of(view, rows)
+    best = _best(view, x, view.width if rows is None else rows.shape[-1], grid, tolerance)
+    if best.error <= tolerance:
+        return best.head
     raise ModelError(
-        f"the {view.kind} at {view.path!r} as a KANHead with {shape.grid // 2} intervals is off by "
-        f"{error:.3g} standard deviations of its output, tolerance={tolerance:g}. Use a finer grid, grid={shape.grid}, "
-        "give the rows that matter (rows=...), or accept the error (tolerance=...)"
+        f"the {view.kind} at {view.path!r} as a KANHead with {best.attempt.shape.grid} intervals is off by "
+        f"{best.error:.3g} standard deviations of its output, tolerance={tolerance:g}; most at {best.place.text()}. "
+        f"{_advice(view, best, spread=rows is None)}, or accept the error (tolerance=...)"
     )
 
 
@@ -155,7 +149,8 @@ def conversion_error(model: nn.Module, head: KANHead, *, path: str | None = None
     >>> conversion_error(head, head)
     0.0
     """
-    return _error(as_view(model, path), head, rows)
+    view = as_view(model, path)
+    return _error(view, head, _rows_of(view, rows))[0]
 
 
 def with_kan_head(
@@ -195,6 +190,50 @@ def with_kan_head(
     return copy.deepcopy(model, _in_place(view, head))
 
 
+def _best(view: ModelView, x: Tensor, width: int, grid: int | None, tolerance: float) -> _Tried:
+    """Try knots that reach to the rows where the error is largest beyond them, and finer ones where it is inside."""
+    best = _tried(view, first_attempt(view, grid), x, width)
+    doublings, cover = DOUBLINGS, None
+    most = max(MOST_CELLS, best.attempt.shape.grid << DOUBLINGS)
+    while best.error > tolerance:
+        if best.place.outside and cover is None:
+            cover = reached(view, x)
+            wider = _tried(view, covering(view, best.attempt, cover, grid=grid), x, width)
+            if wider.error < best.error:
+                best, doublings = wider, DOUBLINGS
+        elif grid is None and doublings and not best.attempt.exact and 2 * best.attempt.shape.grid <= most:
+            best, doublings = _tried(view, best.attempt.finer(), x, width), doublings - 1
+        else:
+            break
+    return best
+
+
+def _tried(view: ModelView, attempt: Attempt, x: Tensor, width: int) -> _Tried:
+    head = _converted(view, attempt, width=width)
+    error, worst = _error(view, head, x)
+    return _Tried(head, error, worst_place(view, head, worst, _columns(view)), attempt)
+
+
+def _advice(view: ModelView, best: _Tried, *, spread: bool) -> str:
+    """What lessens the error that is left."""
+    cells = max(layer.knots.shape[1] - 1 for layer in view.layers)
+    if best.attempt.exact and best.attempt.shape.grid == cells:
+        return (
+            "The functions are kept as they are; what differs is the rounding of the KAN's number type: convert "
+            "model.double(), or leave out rows so far from the domain"
+        )
+    if best.place.outside:
+        return "No grid mends that: leave out rows so far from the domain"
+    finer = f"Use a finer grid, grid={2 * best.attempt.shape.grid}"
+    return f"{finer}, give the rows that matter (rows=...)" if spread else finer
+
+
+def _columns(view: ModelView) -> list[IntArray]:
+    """Inputs of every layer in the head's order: a head reads its columns ascending."""
+    first = np.arange(view.widths[0]) if view.columns is None else np.argsort(view.columns)
+    return [first, *(np.arange(layer.src) for layer in view.layers[1:])]
+
+
 def _in_place(view: ModelView, head: KANHead) -> dict[int, nn.Module]:
     """What stands for the parts of the KAN: the head, and nothing for the later layers of a run."""
     if not isinstance(view.module, RunOfLayers):
@@ -203,24 +242,31 @@ def _in_place(view: ModelView, head: KANHead) -> dict[int, nn.Module]:
     return {id(first): head, **{id(layer): nn.Identity() for layer in later}}
 
 
-@torch.no_grad()
-def _error(view: ModelView, head: KANHead, rows: Tensor | None) -> float:
+def _rows_of(view: ModelView, rows: Tensor | None) -> Tensor:
+    """Inputs of the first layer, (n, src), on which the error is measured."""
     parameter = next(view.module.parameters())
     x = _spread(view.layers[0]).to(parameter) if rows is None else view.read(rows.to(parameter.device))
     if not x.shape[0]:
         raise InputError("rows: there are none; give at least one, or leave it out")
+    return x
+
+
+@torch.no_grad()
+def _error(view: ModelView, head: KANHead, x: Tensor) -> tuple[float, Tensor]:
+    """Largest error, and the row (1, src) it is on."""
     theirs = view.activations(x)[-1].double()
     ours = x if view.columns is None else x[:, np.argsort(view.columns)]
     for layer in head.kan_layers:
         ours = layer.eval()(ours)
     fine = torch.isfinite(theirs).all(1)  # a formula of the KAN may not be defined everywhere
     if bool(fine.any()):
-        theirs, ours = theirs[fine], ours[fine]
+        theirs, ours, x = theirs[fine], ours[fine], x[fine]
     size = theirs.std(0, correction=0)
     level = theirs.abs().amax(0)
     # a constant output has a deviation of rounding only
     size = torch.where(size > 1e-6 * level, size, torch.where(level > 0, level, torch.ones_like(level)))
-    return float(((ours.double() - theirs).abs() / size).max())
+    off = ((ours.double() - theirs).abs() / size).amax(1)
+    return float(off.max()), x[off.argmax()][None]
 
 
 def _spread(layer: LayerView) -> Tensor:
@@ -237,58 +283,9 @@ def _prime(index: int) -> int:
     return small[index % len(small)] + index // len(small)
 
 
-def _form(layer: LayerView) -> tuple[int, int, str, str]:
-    return layer.knots.shape[1] - 1, layer.order, _base(layer), _outside(layer)
-
-
-def _base(layer: LayerView) -> str:
-    return str(getattr(layer, "base_name", "other"))
-
-
-def _outside(layer: LayerView) -> str:
-    return str(getattr(layer, "outside", "base"))
-
-
-def _holds(layer: LayerView) -> bool:
-    """Whether a head can hold the functions: splines on these knots or formulas, and a base branch it has."""
-    splines = getattr(layer, "splines", False) or 0 < getattr(layer, "slots", 0) == len(_formulas(layer))
-    return bool(splines) and _base(layer) in BASES and 1 <= layer.order <= MAX_ORDER
-
-
-def _shape(view: ModelView, *, exact: bool, grid: int | None) -> _Shape:
-    cells = max(layer.knots.shape[1] - 1 for layer in view.layers)
-    bases = {_base(layer) for layer in view.layers}
-    base = bases.pop() if len(bases) == 1 else "other"
-    outsides = {_outside(layer) for layer in view.layers}
-    first = view.layers[0]
-    if exact:
-        kept = grid is None or grid == cells
-        uniform = not kept or all(_equal_cells(layer) for layer in view.layers)
-        return _Shape(cells if grid is None else grid, first.order, uniform, _outside(first), base)
-    reach = max(_reach(layer) for layer in view.layers)
-    return _Shape(
-        grid=(cells + 2 * reach) * FINER if grid is None else grid,
-        order=REFIT_ORDER,
-        uniform=True,
-        outside="linear" if outsides == {"linear"} else "clamp",
-        base=base if base in BASES else "zero",
-    )
-
-
-def _reach(layer: LayerView) -> int:
-    """Cells beyond the domain that a fit covers: the fringe, where functions still move."""
-    return 0 if _outside(layer) == "linear" else layer.order
-
-
-def _equal_cells(layer: LayerView) -> bool:
-    widths = np.diff(layer.knots, axis=1)
-    return bool((np.abs(widths / widths.mean(1, keepdims=True) - 1) <= KNOT_ROUNDING).all())
-
-
 @torch.no_grad()
-def _converted(view: ModelView, shape: _Shape, *, exact: bool, width: int) -> KANHead:
-    # a head reads its columns in ascending order
-    order = np.arange(view.widths[0]) if view.columns is None else np.argsort(view.columns)
+def _converted(view: ModelView, attempt: Attempt, *, width: int) -> KANHead:
+    shape, orders = attempt.shape, _columns(view)
     every = view.columns is None or list(view.columns) == list(range(width))
     parameter = next(view.module.parameters())
     head = KANHead(
@@ -311,26 +308,16 @@ def _converted(view: ModelView, shape: _Shape, *, exact: bool, width: int) -> KA
     )
     formulas: dict[tuple[int, int, int], EdgeFormula] = {}
     for depth, (layer, source) in enumerate(zip(head.kan_layers, view.layers, strict=True)):
-        columns = order if depth == 0 else np.arange(source.src)
-        _fill(layer, source, shape, exact=exact, columns=columns)
-        new = np.argsort(columns)
-        formulas |= {(depth, dst, int(new[src])): formula for (dst, src), formula in _formulas(source).items()}
+        ends = None if attempt.cover is None else attempt.cover[depth]
+        _fill(layer, source, shape, new_knots(source, attempt, ends), orders[depth])
+        new = np.argsort(orders[depth])
+        formulas |= {(depth, dst, int(new[src])): formula for (dst, src), formula in formulas_in(source).items()}
     return with_formulas(head, formulas).eval() if formulas else head.eval()
 
 
-def _formulas(source: LayerView) -> dict[tuple[int, int], EdgeFormula]:
-    """Edges (dst, src) of a layer that are formulas a head has."""
-    found = {}
-    for (dst, src, name), numbers in zip(source.formulas, source.formula_numbers, strict=False):
-        family = FAMILIES.get(NAMES.get(name, name))
-        if family is not None and np.isfinite(numbers).all():
-            found[dst, src] = EdgeFormula(family=family, **dict(zip("abcd", numbers, strict=True)))
-    return found
-
-
-def _fill(layer: KANLayer, source: LayerView, shape: _Shape, *, exact: bool, columns: IntArray) -> None:
+def _fill(layer: KANLayer, source: LayerView, shape: Shape, places: Array, columns: IntArray) -> None:
     back = np.argsort(columns)
-    knots = torch.as_tensor(_new_knots(source, shape, exact=exact)[columns], device=layer.weight.device)
+    knots = torch.as_tensor(places[columns], device=layer.weight.device)
     points, operator = fit_operator(knots, shape.order)
     edges = source.edges(points[:, back])[..., columns]
     base = source.base_coefficients()
@@ -344,12 +331,3 @@ def _fill(layer: KANLayer, source: LayerView, shape: _Shape, *, exact: bool, col
     layer.set_mask(torch.as_tensor(source.alive[:, columns], dtype=layer.mask.dtype, device=layer.mask.device))
     layer.knots.copy_(knots)  # the cells; set_domain below keeps them and derives the rest
     layer.set_domain(layer.knots[:, 0].clone(), layer.knots[:, -1].clone())
-
-
-def _new_knots(source: LayerView, shape: _Shape, *, exact: bool) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    knots = source.knots
-    if exact and shape.grid == knots.shape[1] - 1:
-        return knots if not shape.uniform else np.linspace(knots[:, 0], knots[:, -1], shape.grid + 1, axis=1)
-    lo, hi = knots[:, 0], knots[:, -1]
-    more = 0.0 if exact else _reach(source) * (hi - lo) / (knots.shape[1] - 1)
-    return np.linspace(lo - more, hi + more, shape.grid + 1, axis=1)
