@@ -88,7 +88,8 @@ class Checkpoint:
         try:
             with safetensors.safe_open(str(self.path), framework="pt") as file:
                 metadata = file.metadata() or {}
-                return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                # copies: tensors in a file start anywhere in memory, and the order of a sum's rounding depends on it
+                return metadata, {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         except (safetensors.SafetensorError, OSError, ValueError) as error:
             raise FileFormatError(
                 f"{str(self.path)!r} cannot be read as a checkpoint ({error}); delete it to start anew."

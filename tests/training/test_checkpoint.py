@@ -20,6 +20,7 @@ from torch import nn
 from kaninterp.core.errors import FileFormatError, InputError, StateError
 from kaninterp.nn.head import KANHead
 from kaninterp.training import Sparsity, fit
+from kaninterp.training.checkpoint import Checkpoint
 from kaninterp.training.tree import packed, unpacked
 
 RNG = np.random.default_rng(2)
@@ -74,6 +75,34 @@ def test_resumed_is_bit_identical(tmp_path, optimizer, sparsity, after):
     assert result.history[columns].equals(expected.history[columns])
     assert (result.best_epoch, result.best_loss) == (expected.best_epoch, expected.best_loss)
     assert os.listdir(tmp_path) == ["run.safetensors"]
+
+
+@pytest.mark.parametrize("sparsity", [None, Sparsity(inputs=0.0)])
+def test_resumed_is_bit_identical_where_every_rounding_counts(tmp_path, sparsity):
+    x = torch.randn(400, 6, generator=torch.Generator().manual_seed(0))
+    data = (x, torch.sin(2 * x[:, :1]) + x[:, 1:2] ** 2)
+    options = {"epochs": 12, "optimizer": "lbfgs", "domain_updates": 0, "seed": 0, "progress": False}
+    options["sparsity"] = sparsity
+
+    def head():
+        return KANHead(6, 1, hidden=(3,), generator=torch.Generator().manual_seed(1))
+
+    def stop(row):
+        if row["epoch"] == 5:
+            raise KilledError
+
+    whole, resumed, path = head(), head(), tmp_path / "run.safetensors"
+    fit(whole, data, **options)
+    with pytest.raises(KilledError):
+        fit(head(), data, checkpoint=path, on_epoch=stop, **options)
+    fit(resumed, data, checkpoint=path, **options)
+    assert same(whole, resumed)
+
+
+def test_tensors_are_read_where_new_ones_are_put(tmp_path):
+    path, *_ = finished(tmp_path)
+    state = Checkpoint(path, {})._read()[1]
+    assert {value.data_ptr() % 64 for value in state.values() if value.numel()} == {0}
 
 
 SCRIPT = """
