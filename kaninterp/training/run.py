@@ -197,7 +197,7 @@ class Run:
             raise StateError(
                 f"epoch {self.epoch + 1}: {error} The model has the weights of the epoch before."
             ) from error
-        except Exception:
+        except BaseException:  # an interrupt, too
             self.model.load_state_dict(before)
             raise
 

@@ -391,6 +391,29 @@ def test_divergence_is_named_and_undone(optimizer):
     assert not torch.equal(weights(model), weights(twin))
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs", "lm"])
+def test_an_interrupt_in_an_epoch_leaves_the_weights_before_it(optimizer):
+    rows, held = [], []
+    model = KANHead(3, 1, hidden=(2,), grid=3, generator=torch.Generator().manual_seed(0))
+    forward = model.forward
+
+    def interrupted(x):
+        if len(rows) == 2 and not model.training:  # the validation of the third epoch: its steps are made
+            assert not torch.equal(held[0], weights(model))
+            raise KeyboardInterrupt
+        return forward(x)
+
+    def watch(row):
+        rows.append(row["epoch"])
+        held[:] = [weights(model)]
+
+    model.forward = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        train(model, (X, Y[:, None]), optimizer=optimizer, epochs=5, on_epoch=watch)
+    assert rows == [1, 2]
+    assert torch.equal(held[0], weights(model))
+
+
 def test_a_bad_batch_in_a_stream_costs_one_epoch_at_most():
     class Rotting:
         def __init__(self):
