@@ -128,7 +128,7 @@ class LargeStep:
             for parameter in self._parameters:
                 parameter.grad = None if parameter.grad is None else parameter.grad / rows
         penalty = self._objective.penalty()
-        if penalty is not None:
+        if penalty is not None and penalty.requires_grad:  # of frozen weights it is a constant
             penalty.backward()  # type: ignore[no-untyped-call]
         if self._shrinkage is not None:
             self._shrinkage.mask_gradients()

@@ -414,6 +414,20 @@ def test_an_interrupt_in_an_epoch_leaves_the_weights_before_it(optimizer):
     assert torch.equal(held[0], weights(model))
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("trained", ["nothing", "bias"])
+def test_a_penalty_of_frozen_edges_is_a_constant(optimizer, trained):
+    head = KANHead(3, 1, hidden=(3,), domain=(-2, 2), generator=torch.Generator().manual_seed(0))
+    for name, parameter in head.named_parameters():
+        parameter.requires_grad_(trained in name)
+    model = nn.Sequential(nn.Linear(3, 3), head)
+    before = [layer.weight.clone() for layer in head.kan_layers]
+    result = train(model, optimizer=optimizer, epochs=3, domain_updates=0.0, sparsity=Sparsity(head=1e-3, inputs=0.0))
+    assert result.history["train_loss"].iloc[-1] < result.history["train_loss"].iloc[0]
+    assert (result.history["penalty"].iloc[1:] > 0).all()
+    assert all(torch.equal(a, layer.weight) for a, layer in zip(before, head.kan_layers, strict=True))
+
+
 def test_a_bad_batch_in_a_stream_costs_one_epoch_at_most():
     class Rotting:
         def __init__(self):
