@@ -120,7 +120,16 @@ def column_names(model: nn.Module) -> tuple[str, ...] | None:
 
 def _placed(view: ModelView, model: nn.Module) -> ModelView:
     """Ask the class of a model whether this KAN is all that it is."""
-    return replace(view, wrapped=view.path != "" and getattr(type(model), "only_kan", None) == view.path)
+    return replace(view, wrapped=view.path != "" and _only_kan(model) == view.path)
+
+
+def _only_kan(model: nn.Module) -> str | None:
+    """What a class says beside its own ``forward``; not of a subclass with another one, nor of one with hooks."""
+    if "forward" in vars(model) or model._forward_pre_hooks or model._forward_hooks:
+        return None
+    calling = next(cls for cls in type(model).__mro__ if "forward" in vars(cls))
+    said = vars(calling).get("only_kan")
+    return said if isinstance(said, str) else None
 
 
 def _adapter_of(module: nn.Module) -> Adapter | None:

@@ -133,7 +133,8 @@ class ModelView:
     options : tuple of (str, str)
         Facts to print.
     wrapped : bool
-        Whether the model's class says (``only_kan = "head"``) that it hands its inputs to this KAN as they are.
+        Whether the class that has the model's ``forward`` says (``only_kan = "head"``) that its inputs go to this KAN
+        as they are.
     title : str
         What to call a KAN that is no module of the model; "": as its class.
     """

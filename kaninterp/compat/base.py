@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,11 +36,7 @@ class Base(nn.Module):
         All that is trained; every function of kaninterp takes it.
     seed : int
         Of the initial noise and of the order of rows in `fit`.
-    only_kan : str
-        Says to everything that explains a model: what is called is this part alone, it reads the columns themselves.
     """
-
-    only_kan: ClassVar[str] = "head"
 
     head: KANHead
     seed: int

@@ -6,7 +6,7 @@ import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -101,6 +101,10 @@ class KAN(Written):
             base_sigma=scale_base_sigma, grid_range=grid_range, bias_trainable=bool(bias_trainable), seed=int(seed),
         )  # fmt: skip
         super().__init__(head.to(device), seed=int(seed))
+
+    only_kan: ClassVar[str] = "head"
+    """Says of the `forward` below to everything that explains a model: it calls this part alone, on the columns
+    themselves. It does not hold for a subclass with a `forward` of its own."""
 
     def forward(self, x: Tensor, singularity_avoiding: bool = False, y_th: float = 10.0) -> Tensor:
         """Evaluate: x (..., inputs) -> (..., outputs).

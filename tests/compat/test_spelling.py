@@ -591,6 +591,32 @@ def test_everything_that_explains_it_knows_the_columns(dataset, model):
     assert "unit" not in text
 
 
+class Shifted(KAN):
+    def forward(self, x):
+        return super().forward((x - 5) / 2)
+
+
+class Named(KAN):
+    """A subclass with the same forward."""
+
+
+def test_a_subclass_with_another_forward_does_not_read_the_columns_themselves(dataset):
+    x = dataset["test_input"]
+    model, host = KAN([2, 1], grid=3, seed=0), Shifted([2, 1], grid=3, seed=0)
+    found = ki.trace(host, 2 * x + 5, feature_names=["length", "width"], progress=False)
+    assert [found.node_name(0, i) for i in range(2)] == ["unit 0", "unit 1"]
+    formula = ki.formula(host, (2 * x + 5, host(2 * x + 5).detach()), trials=1, progress=False).formula
+    assert formula.input_names == ("unit 0", "unit 1")
+    inside = ki.trace(model, x, feature_names=["length", "width"], progress=False)
+    for model_of_columns in (inside, ki.trace(Named([2, 1]), x, feature_names=["length", "width"], progress=False)):
+        assert model_of_columns.node_name(0, 0) == "length"
+    handle = model.register_forward_pre_hook(lambda module, args: ((args[0] - 5) / 2,))
+    assert ki.trace(model, 2 * x + 5, progress=False).node_name(0, 0) == "unit 0"
+    handle.remove()
+    model.forward = lambda x: model.head((x - 5) / 2)
+    assert ki.trace(model, 2 * x + 5, progress=False).node_name(0, 0) == "unit 0"
+
+
 def test_a_host_is_more_than_its_kan(dataset):
     host = nn.Sequential(nn.Linear(2, 2), KAN([2, 1], grid=3, seed=0))
     found = ki.trace(host, dataset["test_input"], progress=False)
