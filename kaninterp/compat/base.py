@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kaninterp.core import Trace
 from kaninterp.core.errors import DataError, ShapeError, StateError
 from kaninterp.measure import trace
 from kaninterp.nn import KANHead
 from kaninterp.nn.head import original_ids
+from kaninterp.nn.kept_rows import KeepsRows
 from kaninterp.nn.kernel import function_transform_active
+from kaninterp.nn.undisturbed import measuring
 
 from .spelling import NOT_HERE
 
@@ -22,13 +26,15 @@ ROWS = 5000
 """Rows kept for measuring at most, evenly spaced in their order: a trace of so many takes tens of milliseconds."""
 
 
-class Base(nn.Module):
+class Base(KeepsRows):
     """A `KANHead`, and the rows that scores, prunes, plots and formulas are measured on.
 
-    These are the training rows of the last `fit`. A model that was never fitted uses the first batch it was called
-    with. What is run through it afterwards changes nothing; `get_act` sets other rows on purpose. After a training loop
-    of one's own, above all of a backbone below, that first batch is of before the training: call ``get_act`` with what
-    the KAN reads now, or measure the whole with ``kaninterp.trace(host, data)``.
+    These are the training rows of the last `fit`, or of the last ``kaninterp.fit`` of this model or of one it sits in,
+    as they reach it after training. A model that was never fitted uses the first batch that its user called it with,
+    in train or eval mode; what a measurement runs through it (``kaninterp.trace``, a report, a trial call) is not kept.
+    What is run through it afterwards changes nothing; `get_act` sets other rows on purpose. After a training loop of
+    one's own, above all of a backbone below, that first batch is of before the training: call ``get_act`` with what the
+    KAN reads now, or measure the whole with ``kaninterp.trace(host, data)``.
 
     Attributes
     ----------
@@ -42,6 +48,7 @@ class Base(nn.Module):
     seed: int
     _rows: Tensor | None
     _left_out: Any
+    _gathered: Gathered | None = None
 
     def __init__(self, head: KANHead, *, seed: int, rows: Tensor | None = None) -> None:
         super().__init__()
@@ -122,18 +129,55 @@ class Base(nn.Module):
         else:
             self.head = head.train(self.head.training)
 
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Measure on what it is called with in there, at most `ROWS` rows of it, in place of the rows before."""
+        self._gathered = gathered = Gathered()
+        try:
+            yield
+            if gathered.parts:
+                self._rows = sampled(torch.cat(gathered.parts), self.head)
+        finally:
+            self._gathered = None
+
     def _see(self, x: Tensor) -> None:
-        """Keep a batch if it is the first one."""
-        if self._rows is not None or torch.compiler.is_compiling() or function_transform_active():
+        """Keep a batch if it is the first one, or if it is asked for."""
+        if torch.compiler.is_compiling() or function_transform_active():
             return
-        rows = sampled(x, self.head)
-        self._rows = rows if len(rows) else None
+        if self._gathered is not None:
+            self._gathered.take(finite_rows(x, self.head))
+        elif self._rows is None and not measuring():
+            rows = sampled(x, self.head)
+            self._rows = rows if len(rows) else None
+
+
+class Gathered:
+    """Rows of many batches, thinned evenly as they come: `ROWS` to twice as many if there are more than that."""
+
+    def __init__(self) -> None:
+        self.parts: list[Tensor] = []
+        self._stride, self._passed = 1, 0
+
+    def take(self, rows: Tensor) -> None:
+        """Add every so manieth row, counted over all batches."""
+        first = -self._passed % self._stride
+        self._passed += len(rows)
+        if first < len(rows):
+            self.parts.append(rows[first :: self._stride].clone())
+        while sum(map(len, self.parts)) > 2 * ROWS:
+            self._stride *= 2
+            self.parts = [torch.cat(self.parts)[::2]]
+
+
+def finite_rows(x: Tensor, head: KANHead) -> Tensor:
+    """Rows of a batch (..., inputs) without a gap: (rows, inputs)."""
+    rows = x.detach().reshape(-1, head.in_features)
+    return rows[rows.isfinite().all(1)]
 
 
 def sampled(x: Tensor, head: KANHead) -> Tensor:
     """At most `ROWS` finite rows of a batch (..., inputs), evenly spaced, as a copy: (rows, inputs)."""
-    rows = x.detach().reshape(-1, head.in_features)
-    rows = rows[rows.isfinite().all(1)]
+    rows = finite_rows(x, head)
     if len(rows) > ROWS:
         rows = rows[torch.linspace(0, len(rows) - 1, ROWS, dtype=torch.float64).round().long().to(rows.device)]
     return rows.to(head.kan_layers[0].weight.dtype).clone()

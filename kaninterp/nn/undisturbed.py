@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import nn
 
-__all__ = ["undisturbed"]
+__all__ = ["measuring", "undisturbed"]
+
+_MEASURING: ContextVar[bool] = ContextVar("measuring", default=False)
+
+
+def measuring() -> bool:
+    """Whether a model is being run by a measurement, inside `undisturbed`, and not by whoever uses it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> with undisturbed(torch.nn.Linear(2, 2)):
+    ...     measuring()
+    True
+    >>> measuring()
+    False
+    """
+    return _MEASURING.get()
 
 
 @contextmanager
@@ -16,7 +34,8 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     """Put `model` into eval mode without gradients for a while; everything is as before afterwards (law 9).
 
     Restored, also when the body raises: the train/eval flag of every module, every buffer (bit for bit, and
-    the tensor object itself if a module replaced it) and the CPU and CUDA random state.
+    the tensor object itself if a module replaced it) and the CPU and CUDA random state. A module that keeps
+    something else of what is run through it asks `measuring`.
 
     Parameters
     ----------
@@ -41,11 +60,13 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         if buffer is not None
     ]
     with torch.random.fork_rng(devices=_cuda_devices(model)), torch.no_grad():
+        token = _MEASURING.set(True)
         try:
             for module, _ in flags:
                 module.training = False
             yield
         finally:
+            _MEASURING.reset(token)
             for module, flag in flags:
                 module.training = flag
             for module, name, buffer, saved, version in buffers:

@@ -22,6 +22,7 @@ from kaninterp.training.domains import check_still, heads_of
 from kaninterp.training.feeds import EVALUATION_ROWS, Feeds, prepare
 from kaninterp.training.head_rows import check_squared, trained_head
 from kaninterp.training.history import FitResult, as_history
+from kaninterp.training.kept_rows import keep_rows
 from kaninterp.training.objective import Objective
 from kaninterp.training.optimisers import as_stepper
 from kaninterp.training.options import FitOptions, OptimizerChoice, Sparsity
@@ -199,6 +200,7 @@ def fit(
         with tqdm(total=epochs, initial=run.epoch, disable=not progress, unit="epoch", desc="fit") as bar:
             repeat(run, file, lambda row: _after(row, bar, on_epoch))
         run.restore_best()
+        keep_rows(model, feeds)
     return _result(run)
 
 
