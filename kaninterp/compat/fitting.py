@@ -13,9 +13,12 @@ from torch import Tensor
 from kaninterp.core.errors import InputError
 from kaninterp.data import preserved_rng
 from kaninterp.nn import KANHead
+from kaninterp.nn.calibration import seen_range
+from kaninterp.nn.head import read_columns
 from kaninterp.nn.losses import RowLoss, resolve_loss
 from kaninterp.nn.penalty import coefficient_penalty
 from kaninterp.training import Sparsity, fit
+from kaninterp.training.domains import is_off
 
 from .spelling import index, optimizer_named, parts_of, penalty_weights
 
@@ -31,7 +34,10 @@ WHOLE_DATA = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GridUpdates:
-    """When grids follow their inputs: before every `every`-th step but the first, up to step `until`."""
+    """When grids follow their inputs: before every `every`-th step, up to step `until`.
+
+    Before the first step they do so only if the training rows do not fit the domains of the first layer.
+    """
 
     every: int
     until: int
@@ -143,7 +149,7 @@ def fit_kan(
             if after_step is not None:
                 after_step(len(results["reg"]) - 1)
 
-    with _unseen(head):
+    with _unseen(head), _fitting(head, parts["train_input"] if grid.until else None, lambda: bool(results["reg"])):
         fit(
             head,
             (parts["train_input"], parts["train_label"]),
@@ -213,6 +219,37 @@ def _unseen(head: KANHead) -> Iterator[None]:
         for layer, seen in zip(head.kan_layers, before, strict=True):
             layer.seen.copy_(seen)
         raise
+
+
+@contextmanager
+def _fitting(head: KANHead, rows: Tensor | None, begun: Callable[[], bool]) -> Iterator[None]:
+    """Move domains that do not fit the training rows before the first step; undone if an error comes before `begun`."""
+    before = {key: value.detach().clone() for key, value in head.state_dict().items()}
+    if rows is not None and rows.is_floating_point() and bool(rows.isfinite().all()):
+        _move_domains(head, read_columns(head, rows))
+    try:
+        yield
+    except BaseException:
+        if not begun():
+            head.load_state_dict(before)
+        raise
+
+
+@torch.no_grad()
+def _move_domains(head: KANHead, rows: Tensor) -> None:
+    """Move the domains of all layers that are off, function preserving, if those of the first are."""
+    layers = head.kan_layers
+    if not bool(layers[0].calibrated):
+        return  # the first batch sets them
+    for depth, layer in enumerate(layers):
+        seen = layer.seen.clone()
+        layer.seen.copy_(torch.stack(seen_range(layers[:depth], [rows])))
+        off = is_off(layer)
+        if off:
+            layer.update()
+        layer.seen.copy_(seen)
+        if not off and depth == 0:
+            return
 
 
 def _of_coefficients(head: KANHead, weights: dict[str, float]) -> Tensor:

@@ -174,7 +174,8 @@ class KAN(Written):
             (`kaninterp.nn.penalty.coefficient_penalty`; these from the first pass on, not with "LM").
         update_grid, stop_grid_update_step, grid_update_num
             Whether, up to which step, and how often till then domains follow their inputs, where they no longer fit
-            them; functions stay. "LM": after any step.
+            them; functions stay. "LM": after any step. Where the rows do not fit the first layer: before the first
+            step, too.
         loss_fn : callable, optional
             (outputs, labels) to their mean loss or to one per row, both with the shape (rows, outputs); None: the
             squared error, or what the labels' dtype asks for.

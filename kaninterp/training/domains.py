@@ -11,7 +11,7 @@ from kaninterp.nn.head import KANHead
 from kaninterp.nn.layer import KANLayer
 from kaninterp.nn.penalty import edge_strengths, strength_entropy
 
-__all__ = ["check_still", "effective_edges", "follow_inputs", "heads_of"]
+__all__ = ["check_still", "effective_edges", "follow_inputs", "heads_of", "is_off"]
 
 FULL_BATCH = {"lbfgs": "L-BFGS", "lm": "Levenberg-Marquardt"}
 """Optimisers whose steps see all rows, as they are written in a text."""
@@ -46,7 +46,7 @@ def follow_inputs(heads: tuple[KANHead, ...]) -> bool:
     for head in heads:
         for layer in head.layers:
             assert isinstance(layer, KANLayer)  # noqa: S101 - for the type checker
-            if not layer.moving_domain and _is_off(layer):
+            if not layer.moving_domain and is_off(layer):
                 layer.update()
                 moved = True
     return moved
@@ -63,7 +63,8 @@ def effective_edges(heads: tuple[KANHead, ...]) -> float:
     return float(sum(strength_entropy(s).exp() * bool(s.any()) for s in strengths))
 
 
-def _is_off(layer: KANLayer) -> bool:
+def is_off(layer: KANLayer) -> bool:
+    """Whether the range a layer has seen since its last update has left its domain, or uses little of it."""
     if not bool(torch.isfinite(layer.seen).all()):
         return False
     wanted = torch.stack(widen(layer.seen[0], layer.seen[1]))
