@@ -87,7 +87,8 @@ def fit(
         about 64 to 128 steps. L-BFGS always steps on all rows, `batch_size` only bounds its memory (None: 1024).
     optimizer
         "adam"; "lbfgs": all rows at once, one outer step of `lbfgs_steps` iterations with a strong Wolfe
-        line search per epoch, edges under a penalty as a scale times numbers (Hoff 2017), of which fewer stay;
+        line search per epoch, edges under a penalty as a scale times numbers (Hoff 2017), of which fewer stay (not
+        in a head whose own raw columns are pushed to zero);
         "lm": Levenberg-Marquardt, see Notes; or a callable that makes a torch optimizer from the parameters.
     lr, schedule
         Learning rate (Adam 3e-3, L-BFGS 1, none for Levenberg-Marquardt), following a "cosine" down over the

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from kaninterp.core.errors import FileFormatError
+from kaninterp.nn import KANHead
 from kaninterp.training.edge_scales import EdgeScales, calibrated
 from kaninterp.training.feeds import Feeds
 from kaninterp.training.gradients import column_gradients
@@ -23,7 +24,7 @@ class LargeStep:
 
     The gradient is summed over batches, so memory does not grow with the rows. Penalties are part of the
     loss; columns that come near zero are then set to zero and kept there. Where edges are penalised it moves
-    `EdgeScales` in place of their weights.
+    `EdgeScales` in place of their weights, but not in a head whose raw columns are to become zero.
     """
 
     converged = False
@@ -102,12 +103,22 @@ class LargeStep:
 
     def _start(self) -> None:
         parameters = self._parameters
-        if self._objective.penalised:
-            self._scales = EdgeScales(self._objective.penalised)
+        scaled = self._scaled()
+        if scaled:
+            self._scales = EdgeScales(scaled)
             parameters = self._scales.in_place_of_weights(parameters)
         self._search = torch.optim.LBFGS(
             parameters, lr=self.start_lr, max_iter=self._steps, line_search_fn="strong_wolfe"
         )
+
+    def _scaled(self) -> tuple[KANHead, ...]:
+        """Heads under a penalty, without those whose raw columns are pushed to zero.
+
+        With scales in there about twice as many columns stayed that do not matter (tests/training/test_edge_scales.py);
+        where a backbone reads the columns it made no difference.
+        """
+        shrinkage = self._shrinkage
+        return tuple(h for h in self._objective.penalised if shrinkage is None or not shrinkage.reads_by(h))
 
     def _evaluate(self, feeds: Feeds) -> float:
         if self._scales is not None:

@@ -145,6 +145,11 @@ class InputShrinkage:
         self._frozen = [frozen & ~back for frozen, back in zip(self._frozen, again, strict=True)]
         return any(bool(back.any()) for back in again)
 
+    def reads_by(self, head: KANHead) -> bool:
+        """Whether this head, or a layer of it, reads raw columns itself."""
+        own = {id(module) for module in head.modules()}
+        return any(id(module) in own for _, module in self.readers)
+
     def step(self) -> None:
         """Shrink after an optimiser step."""
         if self._rate is None:
