@@ -33,9 +33,9 @@ LOGITS = ("cross_entropy", "CrossEntropyLoss", "bce", "BCEWithLogitsLoss")
 """Losses of a classifier."""
 HOW = (
     "** is a power and * a product; names that are no single word, or that of a function, stand in backticks. Each "
-    "expression came from the edges' curves: a function in place of each, then terms out that the data do not support, "
-    "and numbers rounded as far as the loss allows. It holds within the range of these data, and says nothing about "
-    "causes."
+    "expression came from the edges' curves: a function in place of each; then what the data do not support was left "
+    "out or made simpler, what is left fitted once more, and its numbers rounded as far as the loss allows. It holds "
+    "within the range of these data, and says nothing about causes."
 )
 
 
