@@ -64,7 +64,8 @@ def fit(
 
     Works for any module; one without a `KANHead` is trained by the same loop, for baselines. In the end the
     model has the weights of its best epoch, its train/eval flags as they were, and no gradients. If
-    anything goes wrong it has the weights of the last epoch that went well.
+    anything goes wrong it has the weights of the last epoch that went well. What keeps rows to be measured on
+    (`kaninterp.compat.KAN`) has the training rows then, as they reach it after training.
 
     Parameters
     ----------

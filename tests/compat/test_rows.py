@@ -43,8 +43,7 @@ def test_in_a_host_the_rows_are_what_reaches_it_after_training(kind):
     torch.manual_seed(0)
     host = nn.Sequential(nn.Linear(3, 2), KAN([2, 3, 1], seed=0))
     data = (x, y) if kind == "arrays" else list(zip(x.split(100), y.split(100), strict=True))
-    options = {} if kind == "arrays" else {"shuffle_split": False}
-    ki.fit(host, data, epochs=3, validation=None, seed=0, progress=False, **options)
+    ki.fit(host, data, epochs=3, validation=None, seed=0, progress=False)
     with torch.no_grad():
         torch.testing.assert_close(host[1]._rows, host[0](x), rtol=1e-6, atol=1e-6)
 
