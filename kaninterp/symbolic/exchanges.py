@@ -70,8 +70,8 @@ def exchanges(
     Exchange
         A term, two or all of the terms of a sum in the same inputs: their means; all those in one input: a single
         function. A function: the line or the parabola
-        that is nearest to it on the rows. A constant in a sum: 0. A factor near a whole number, or in a wave a
-        multiple of half of pi: that.
+        that is nearest to it on the rows. A constant in a sum: 0. A factor near a whole number, in a wave a
+        multiple of half of pi, a power near a half of one: that.
     """
     import sympy
 
@@ -197,18 +197,33 @@ def _fitted(x: Array, y: Array, degree: int) -> tuple[list[float], Array] | None
 
 
 def _constants(part: Any, graph: Graph) -> Iterator[Exchange]:
-    """Without the constant of a sum; with a whole number, or in a wave a multiple of pi, for a factor near it."""
+    """Without the constant of a sum; with a simpler factor or power where one is near."""
     if part.is_Add:
         constant, rest = part.as_coeff_Add()
         if constant.is_Float and rest.free_symbols:
             yield Exchange({part: rest}, {part: graph.of(part) - float(constant)}, 1)
     elif part.is_Mul:
         yield from _factors(part, graph, _whole(part))
+    elif part.is_Pow:
+        yield from _powers(part, graph)
     elif part.func.__name__ in WAVES:
         argument = part.args[0]
         for term in argument.args if argument.is_Add else (argument,):
             if term.is_Mul:
                 yield from _factors(term, graph, _turns(term))
+
+
+def _powers(part: Any, graph: Graph) -> Iterator[Exchange]:
+    """A whole or half power for one that is near it."""
+    import sympy
+
+    if not part.exp.is_Float:
+        return
+    halves = round(2 * float(part.exp))
+    if halves and abs(halves / 2 - float(part.exp)) <= NEAR * abs(float(part.exp)):
+        with np.errstate(all="ignore"):
+            values = graph.of(part.base) ** (halves / 2)
+        yield Exchange({part: part.base ** sympy.Rational(halves, 2)}, {part: values}, 1)
 
 
 def _factors(part: Any, graph: Graph, factors: list[Any]) -> Iterator[Exchange]:

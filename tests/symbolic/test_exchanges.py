@@ -149,3 +149,9 @@ def test_a_constant_sum_has_no_function():
     x = rows()
     assert as_one(0.0 * A + 1.0, 0, x, {}, families_of(None)) == ()
     assert as_one(sympy.log(A), 0, x, {}, families_of(None)) == ()
+
+
+def test_powers_near_a_root_are_roots():
+    x = rows() + 2.0
+    y = 1.5 * np.sqrt(x[:, 0]) * x[:, 1] + 0.01 * np.random.default_rng(0).normal(size=400)
+    assert cut(1.5 * A**0.502 * B**0.996, x, y).formula.text() == "1.5*sqrt(a)*b"
