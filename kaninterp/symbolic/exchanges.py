@@ -20,6 +20,8 @@ NEAR = 0.03
 """Share of a factor by which a whole number or a multiple of pi may differ to be tried in its place."""
 LARGEST_WHOLE = 10
 """Larger whole numbers, or halves of pi, are no simpler to a reader than the number itself."""
+CONSTANT = 1e-9
+"""Spread, as a share of the mean, below which values are one value and rounding."""
 WAVES = ("sin", "cos", "tan")
 
 
@@ -34,7 +36,7 @@ class Exchange:
     values : mapping of sympy.Expr to ndarray or float
         The values of that.
     saved : int
-        Numbers that it saves.
+        Numbers that it saves, as far as the parts alone can tell: some may stand elsewhere, too.
     gone : tuple of sympy.Expr
         Terms that it leaves out; none where it only makes them simpler.
     """
@@ -155,7 +157,7 @@ def _polynomials(part: Any, graph: Graph, numeric: Mapping[str, NumericEdge]) ->
     import sympy
 
     argument = _argument(part)
-    inner, absorbed = _inner(argument)
+    inner, absorbed, at_inner = _inner(argument, graph)
     spline = _is_spline(part, numeric)
     own = numeric[part.func.__name__].numbers - 1 if spline else 0  # a spline has no factor of its own: a line has
     values = graph.of(part)
@@ -163,8 +165,8 @@ def _polynomials(part: Any, graph: Graph, numeric: Mapping[str, NumericEdge]) ->
         saved = absorbed + own - (degree - 1)
         if saved < 1 or (degree == 2 and ((inner is argument and not spline) or part.is_Pow)):
             continue
-        at = inner if degree == 2 else argument
-        found = _fitted(graph.of(at), values, degree)
+        at, where = (inner, at_inner) if degree == 2 else (argument, graph.of(argument))
+        found = _fitted(where, values, degree)
         if found is None:
             continue
         coefficients, fitted = found
@@ -172,14 +174,14 @@ def _polynomials(part: Any, graph: Graph, numeric: Mapping[str, NumericEdge]) ->
         yield Exchange({part: new}, {part: fitted}, saved)
 
 
-def _inner(argument: Any) -> tuple[Any, int]:
-    """The part s of an argument ``a s + b``, and how many of a and b there are; the argument itself if it is none."""
+def _inner(argument: Any, graph: Graph) -> tuple[Any, int, Array]:
+    """The part s of an argument ``a s + b``, how many of a and b there are, and its values; itself if it is none."""
     rest = [each for each in argument.args if each.free_symbols] if argument.is_Add else [argument]
     constants = len(argument.args) > len(rest) if argument.is_Add else False
     if len(rest) > 1:
-        return argument, int(constants)
-    factor, inner = rest[0].as_coeff_Mul()
-    return inner, int(constants) + int(factor.is_Float)
+        return argument, int(constants), graph.of(argument)
+    factor, inner = rest[0].as_coeff_Mul()  # of a product of three, the rest is no part of the graph
+    return inner, int(constants) + int(factor.is_Float), graph.of(rest[0]) / float(factor)
 
 
 def _fitted(x: Array, y: Array, degree: int) -> tuple[list[float], Array] | None:
@@ -187,7 +189,7 @@ def _fitted(x: Array, y: Array, degree: int) -> tuple[list[float], Array] | None
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         return None
     centre, size = float(x.mean()), float(x.std())
-    if size == 0 or not np.isfinite(size):
+    if not np.isfinite(size) or size <= CONSTANT * abs(centre):
         return None
     design = ((x - centre) / size)[:, None] ** np.arange(degree + 1)
     found = np.linalg.lstsq(design, y, rcond=None)[0]

@@ -166,6 +166,7 @@ def formula(
     loss
         As for `kaninterp.fit`.
     families : iterable of str or Family, optional
+        What edges are exchanged for; lines and parabolas may stand in for any of them when the formula is shortened.
         Functions to try, all of `FAMILIES` if not given.
     tolerance : float
         Share by which an exchange may raise the loss.

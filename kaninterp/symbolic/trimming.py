@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from kaninterp.core.frozen import Array
 from kaninterp.symbolic.common_factor import factors_out
 from kaninterp.symbolic.compose import NumericEdge, symbol_of
 from kaninterp.symbolic.dag import Graph
-from kaninterp.symbolic.exchanges import Exchange, exchanges
+from kaninterp.symbolic.exchanges import Exchange, exchanges, numbers_of
 from kaninterp.symbolic.expressions import Formula, evaluated
 from kaninterp.symbolic.merging import One, as_one
 from kaninterp.symbolic.polish import polished
@@ -195,11 +196,15 @@ class _Error:
         outputs[:, self._k] = values
         return self._losses(outputs)
 
+    def slack(self, loss: float) -> float:
+        """What all rounding together may add; the zero of a likelihood says nothing, so there it is a few nats."""
+        return ROUNDING / 2 if self._kind == "nats" else ROUNDING * loss
+
     def nats_lost(self, now: float, then: float) -> float:
         """Twice the log-likelihood that a rise of the loss costs, in nats."""
         if not np.isfinite(then):
             return np.inf
-        if self._kind == "nats":
+        if self._kind == "nats" or min(now, then) < 0:
             return len(self.x) * 2 * (then - now)
         least = max(self.least, float(np.finfo(np.float64).tiny))
         scales = 1 if self._kind == "squared" else 2  # a squared error is the square of a scale
@@ -212,18 +217,28 @@ def _without_needless(expression: Any, error: _Error) -> tuple[Any, list[Any]]:
     graph, per_number = error.graph(expression), float(np.log(len(error.x)))
     while True:
         now = error.of_values(graph.values())
-        best: tuple[float, Exchange] | None = None
+        worth: list[tuple[float, float, Exchange]] = []
         for each in exchanges(expression, graph, error.numeric, ones=error.ones if _is_short(expression) else None):
             if not all(np.isfinite(values).all() for values in each.values.values()):
                 continue
-            cost = error.nats_lost(now, error.of_values(graph.values(each.values))) - each.saved * per_number
-            if cost <= 0 and (best is None or cost < best[0]):
-                best = cost, each
-        if best is None:
+            lost = error.nats_lost(now, error.of_values(graph.values(each.values)))
+            if lost <= each.saved * per_number:
+                worth.append((lost - each.saved * per_number, lost, each))
+        for _, lost, each in sorted(worth, key=lambda found: found[0]):
+            shorter = expression.xreplace(dict(each.new))
+            if lost <= _saved(expression, shorter, each, error.numeric) * per_number:
+                break
+        else:
             return expression, gone
-        gone += best[1].gone
-        expression = expression.xreplace(dict(best[1].new))
+        gone += each.gone
+        expression = shorter
         graph = error.graph(expression, before=graph)
+
+
+def _saved(before: Any, after: Any, exchange: Exchange, numeric: Mapping[str, NumericEdge]) -> float:
+    """Numbers that an exchange really saves: those of a part may stand elsewhere, too; below 0 if it saves none."""
+    saved = numbers_of(before, numeric) - numbers_of(after, numeric)
+    return max(1, saved) if exchange.gone else saved if saved >= 1 else -math.inf
 
 
 def _left(expressions: list[Any], numeric: Mapping[str, NumericEdge]) -> dict[str, NumericEdge]:
@@ -245,7 +260,7 @@ def _rounded(expression: Any, error: _Error) -> Any:
     graph = error.graph(form, dict(zip(places, numbers, strict=True)))
     exact = error.of(expression)
     for k, number in enumerate(numbers):
-        allowed = exact + (ROUNDING * exact + error.least) * (k + 1) / len(numbers)
+        allowed = exact + (error.slack(exact) + error.least) * (k + 1) / len(numbers)
         for value in _candidates(number):
             if error.of_values(graph.values({places[k]: value})) <= allowed:
                 graph.put({places[k]: value})
@@ -256,7 +271,8 @@ def _rounded(expression: Any, error: _Error) -> Any:
 
 def _candidates(number: float) -> list[float]:
     """Shorter numbers in its place, the shortest first: 0, a fraction of pi, whole or rounded ones that are near it."""
-    rounded = [float(round(number)), *(float(f"{number:.{digits}g}") for digits in DIGITS)]
+    whole = [float(round(number))] if abs(number) < 100 else []  # of larger ones the digits count
+    rounded = [*whole, *(float(f"{number:.{digits}g}") for digits in DIGITS)]
     near = [each for each in dict.fromkeys(rounded) if abs(each - number) <= NEAR * abs(number)]
     return [0.0, *(each for each in _PI if abs(each - number) <= NEAR_PI * abs(number)), *near]
 

@@ -155,3 +155,49 @@ def test_powers_near_a_root_are_roots():
     x = rows() + 2.0
     y = 1.5 * np.sqrt(x[:, 0]) * x[:, 1] + 0.01 * np.random.default_rng(0).normal(size=400)
     assert cut(1.5 * A**0.502 * B**0.996, x, y).formula.text() == "1.5*sqrt(a)*b"
+
+
+def test_an_argument_may_be_a_product():
+    x = rows()
+    y = np.sin(2 * x[:, 0] * np.exp(x[:, 0]) + 1)
+    found = cut(1.5 * sympy.sin(2.1 * A * sympy.exp(A) + 1.03), x, y)
+    assert found.loss <= found.loss_before
+
+
+def test_numbers_that_stand_elsewhere_are_not_saved():
+    x = np.random.default_rng(0).uniform(-1, 1, (300, 8))
+    sizes = [0.83, 0.37, -0.54, 0.71, 0.29, -0.63, 0.47, 0.58]
+    inner = sum(sympy.Float(c) * sympy.sin((1.1 + 0.1 * i) * symbol_of(i)) for i, c in enumerate(sizes)) + 0.123
+    h = sum(c * np.sin((1.1 + 0.1 * i) * x[:, i]) for i, c in enumerate(sizes)) + 0.123
+    noise = 0.05 * np.random.default_rng(1).normal(size=300)
+    y = 2.3 * np.sin(1.3 * h) + 0.03 * np.cos(4.1 * h) + noise
+    formula = Formula(
+        expressions=(2.3 * sympy.sin(1.3 * inner) + 0.03 * sympy.cos(4.1 * inner),),
+        input_names=tuple("abcdefgh"), output_names=("y",),
+    )  # fmt: skip
+    assert "cos" in trimmed(formula, x, lambda outputs: (outputs[:, 0] - y) ** 2).formula.text()
+
+
+@pytest.mark.parametrize("shift", [-7.0, 0.0, 5.0])
+def test_the_zero_of_a_likelihood_decides_nothing(shift):
+    x = rows()
+    y = 2.123456 * x[:, 0] + 0.01 * np.random.default_rng(0).normal(size=400)
+    found = trimmed(of(2.1 * A + 0.3), x, lambda o: (o[:, 0] - y) ** 2 / 2e-4 + shift, kind="nats")
+    assert found.formula.text() in ("2.12*a", "2.123*a", "2.124*a")
+
+
+def test_a_loss_that_falls_below_zero_on_the_way_is_a_likelihood():
+    x = rows()
+    y = 2 * x[:, 0] + 0.1 * np.random.default_rng(0).normal(size=400)
+    rough = 2.3 * A + 0.5 * sympy.sin(1.2 * B)
+    start = float(((of(rough)(x)[:, 0] - y) ** 2 / 0.02).mean())
+    found = trimmed(of(rough), x, lambda o: (o[:, 0] - y) ** 2 / 0.02 - start + 0.1, kind="absolute")
+    assert found.formula.text() == "2*a"
+
+
+@pytest.mark.parametrize("size", [1.0, 1e6, 1e12])
+def test_digits_do_not_depend_on_units(size):
+    x = rows()
+    y = size * (2.1234567 * x[:, 0] + 0.5 * np.random.default_rng(0).normal(size=400))
+    slope = float(cut(2.1 * size * A, x, y).formula.sympy().coeff(A)) / size
+    assert slope == round(slope, 2)
