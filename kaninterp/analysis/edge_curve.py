@@ -62,14 +62,14 @@ class Curve:
             simple = math.copysign(1.0, a), shift / abs(slope)
         if kind.shift or kind.constant:
             simple = simple[0], 0.0
-        simpler = self._solved(family, *simple)
+        simpler = self.solved(family, *simple)
         if simple == (slope, shift) or (simpler is not None and simpler[1] >= r2 - WORSE * (1 - r2) - WORSE**2):
             return simpler
-        both = [one for one in (simpler, self._solved(family, slope, shift)) if one is not None]
+        both = [one for one in (simpler, self.solved(family, slope, shift)) if one is not None]
         return max(both, key=lambda one: one[1], default=None)
 
-    def _solved(self, family: Family, a: float, b: float) -> Fitted | None:
-        """With the best c and d."""
+    def solved(self, family: Family, a: float, b: float) -> Fitted | None:
+        """The formula with the best c and d, and its R^2; None if it cannot be computed in float64."""
         if not (math.isfinite(a) and math.isfinite(b)):
             return None
         with np.errstate(all="ignore"):

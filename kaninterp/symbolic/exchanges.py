@@ -70,10 +70,10 @@ def exchanges(
     Yields
     ------
     Exchange
-        A term, two or all of the terms of a sum in the same inputs: their means; all those in one input: a single
-        function. A function: the line or the parabola
-        that is nearest to it on the rows. A constant in a sum: 0. A factor near a whole number, in a wave a
-        multiple of half of pi, a power near a half of one: that.
+        A term, or two or all of the terms of a sum in the same inputs: their means. Two or all of those in one input:
+        a single function. A function: the line or the parabola that is nearest to it on the rows. A constant in a
+        sum: 0. A factor near a whole number, in a wave near a multiple of half of pi, a power near a whole or a half:
+        that.
     """
     import sympy
 

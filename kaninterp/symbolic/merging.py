@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from kaninterp.analysis.edge_curve import Curve
+from kaninterp.analysis.edge_points import EdgePoints
 from kaninterp.analysis.family_fits import fit_families
 from kaninterp.core.edge_formula import EdgeFormula
-from kaninterp.core.errors import InputError
 from kaninterp.core.families import Family
 from kaninterp.core.frozen import Array
 from kaninterp.symbolic.canonical import canonical
-from kaninterp.symbolic.compose import NumericEdge, written
+from kaninterp.symbolic.compose import NumericEdge, symbol_of, written
 from kaninterp.symbolic.expressions import evaluated
 
 __all__ = ["One", "as_one"]
@@ -72,54 +73,21 @@ def as_one(
     weights = np.bincount(np.rint((x[:, column] - low) / half * (POINTS - 1) / 2).astype(int), minlength=POINTS)
     weights = weights / weights.sum()
     fits = fit_families(curve[None], weights[None], families, fastest=FASTEST, origins=np.array([-middle / half]))
+    curves = EdgePoints(
+        x=grid[None, :, column], curves=curve[None, None], weights=weights[None],
+        seen=np.ones(1), numbers=np.full(1, POINTS), constant=np.zeros(1, bool),
+    )  # fmt: skip
+    rest = fits.rest[:, 0]
+    nearest = sorted((rest[place], *place) for place in zip(*np.nonzero(rest < 1), strict=True))
     found = []
-    for tied, each in np.argwhere(np.isfinite(fits.rest[:, 0])):
-        if fits.rest[tied, 0, each] < 1:
-            found.append((float(fits.rest[tied, 0, each]), int(tied), int(each)))
-    ones = (
-        _one(
-            families[each],
-            fits.a[tied, 0, each] / half,
-            fits.b[tied, 0, each],
-            middle,
-            (curve, weights, grid),
-            x,
-            column,
-        )
-        for _, tied, each in sorted(found)[:BEST]
-    )
-    return tuple(one for one in ones if one is not None)
+    for _, tied, each in nearest[:BEST]:
+        a = float(fits.a[tied, 0, each]) / half
+        solved = Curve(curves, 0, 0).solved(families[each], a, float(fits.b[tied, 0, each]) - a * middle)
+        if solved is not None:
+            found.append(_one(canonical(solved[0]), x, column))
+    return tuple(found)
 
 
-def _one(  # noqa: PLR0917 (internal)
-    family: Family,
-    a: float,
-    b: float,
-    middle: float,
-    points: tuple[Array, Array, Array],
-    x: Array,
-    column: int,
-) -> One | None:
-    """The function with its factor and constant, by weighted least squares on the curve."""
-    from kaninterp.symbolic.compose import symbol_of
-
-    curve, weights, grid = points
-    bare = EdgeFormula(family=family, a=float(a), b=float(b - a * middle), c=1.0, d=0.0)
-    values = bare(grid[:, column])
-    if not np.isfinite(values[weights > 0]).all():
-        return None
-    values = np.where(weights > 0, values, 0.0)
-    off = values - weights @ values
-    spread = float(weights @ off**2)
-    if not spread > 0:
-        return None
-    c = float(weights @ (off * curve)) / spread
-    d = float(weights @ curve) - c * float(weights @ values)
-    try:
-        formula = canonical(EdgeFormula(family=family, a=bare.a, b=bare.b, c=c, d=d))
-    except InputError:  # numbers too large to be written
-        return None
-    numbers = sum(
-        number not in (0.0, 1.0) for number in (formula.a, formula.b, formula.c)
-    )  # d joins the sum's constant
+def _one(formula: EdgeFormula, x: Array, column: int) -> One:
+    numbers = sum(each not in (0.0, 1.0) for each in (formula.a, formula.b, formula.c))  # d joins that of the sum
     return One(written(formula, symbol_of(column)), formula(x[:, column]), numbers)

@@ -162,7 +162,6 @@ class _Work:
         self._spent, self._undefined = 0, False
         self._done: set[Edge] = set(formulas_of(head))
         self._fits: dict[Edge, tuple[EdgeFit, ...]] = {}
-        self._simple: dict[Edge, tuple[EdgeFit, ...]] = {}
         self._failed: dict[Edge, str] = {}
         self._refused: set[Edge] = set()  # edges that failed together
         self._look()
@@ -206,7 +205,7 @@ class _Work:
         The first of these that is as good as the best of them stays.
         """
         choices: list[Mapping[Edge, EdgeFit]] = [
-            {edge: _simplest(self._simple[edge], r2) for edge in self._open()} for r2 in SIMPLE
+            {edge: _simplest(self._fits[edge], r2) for edge in self._open()} for r2 in SIMPLE
         ]
         choices.append({edge: self._fits[edge][0] for edge in self._open() if self._fits[edge][0].good})
         made: list[tuple[float, KANHead, Mapping[Edge, EdgeFit]]] = []
@@ -285,8 +284,7 @@ class _Work:
         for depth, layer in enumerate(found.layers):
             edges = [(d, s) for d, s in np.argwhere(layer.edges.alive).tolist() if (depth, d, s) not in self._done]
             fits = suggest_all(layer, edges, self._families, top=len(self._families))
-            self._simple.update({(depth, *edge): each for edge, each in zip(edges, fits, strict=True)})
-            self._fits.update({(depth, *edge): each[:FAMILIES_TRIED] for edge, each in zip(edges, fits, strict=True)})
+            self._fits.update({(depth, *edge): each for edge, each in zip(edges, fits, strict=True)})
 
 
 def _simplest(fits: Sequence[EdgeFit], r2: float) -> EdgeFit:
