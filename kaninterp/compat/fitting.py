@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kaninterp.adapters.contract import evaluating
 from kaninterp.core.errors import InputError
 from kaninterp.data import preserved_rng
 from kaninterp.nn import KANHead
@@ -193,18 +194,6 @@ def root_loss(head: KANHead, x: Tensor, y: Tensor, loss: RowLoss) -> float:
     """Square root of the mean loss, in eval mode."""
     with evaluating(head), torch.no_grad():
         return float(loss(head(x), y).mean().clamp(min=0.0).sqrt())
-
-
-@contextmanager
-def evaluating(head: KANHead) -> Iterator[None]:
-    """Eval mode for a while, in which nothing of the head moves; its flags are as before afterwards."""
-    flags = [(module, module.training) for module in head.modules()]
-    head.eval()
-    try:
-        yield
-    finally:
-        for module, flag in flags:
-            module.training = flag
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from kaninterp.core.errors import InputError, InputTypeError, ShapeError
-from kaninterp.core.families import FAMILIES, Family, families_of
+from kaninterp.core.families import ALIASES, FAMILIES, Family, families_of
 from kaninterp.core.frozen import Array
 
 __all__ = [
@@ -83,9 +83,6 @@ NOT_HERE: Mapping[str, str] = {
     "round": "nothing is written behind your back; save with model.saveckpt(path)",
 }
 """Calls of pykan that are not here, and what to do."""
-
-ALIASES: Mapping[str, str] = {"x^0.5": "sqrt", "1/x^0.5": "1/sqrt(x)"}
-"""Names of pykan's library that are other names of one function."""
 
 
 def _fifth(u: Array) -> Array:

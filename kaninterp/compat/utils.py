@@ -12,11 +12,11 @@ from types import MappingProxyType
 from typing import Any
 
 from kaninterp.core.errors import InputError
-from kaninterp.core.families import FAMILIES, Family
+from kaninterp.core.families import ALIASES, FAMILIES, Family
 
 from .dataset import create_dataset, create_dataset_from_data
 from .rounding import ex_round
-from .spelling import ALIASES, OWN
+from .spelling import OWN
 
 __all__ = ["SYMBOLIC_LIB", "add_symbolic", "create_dataset", "create_dataset_from_data", "ex_round"]
 

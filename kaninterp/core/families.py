@@ -18,7 +18,7 @@ import numpy as np
 from .errors import InputError, InputTypeError
 from .frozen import Array, BoolArray
 
-__all__ = ["FAMILIES", "Family", "families_of"]
+__all__ = ["ALIASES", "FAMILIES", "Family", "families_of"]
 
 BESSEL_STEPS, BESSEL_TERMS = 16, 9
 """Points per unit where J0 and J1 are expanded, and terms there: (1/32)^9 / 9! is far below the rounding of float64."""
@@ -291,3 +291,6 @@ def _sigmoid(u: Array) -> Array:
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(_table())
 """Functions by name. "0" is the constant: an edge that has died."""
+
+ALIASES: Mapping[str, str] = MappingProxyType({"x^0.5": "sqrt", "1/x^0.5": "1/sqrt(x)"})
+"""Other names of these, as pykan has them."""

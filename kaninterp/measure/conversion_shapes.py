@@ -9,7 +9,7 @@ import numpy as np
 
 from kaninterp.adapters import LayerView, ModelView
 from kaninterp.core.edge_formula import EdgeFormula
-from kaninterp.core.families import FAMILIES
+from kaninterp.core.families import ALIASES, FAMILIES
 from kaninterp.core.frozen import Array
 from kaninterp.measure.conversion_reach import Ends, cells_over, covered, graded, graded_cells
 from kaninterp.nn.bspline import MAX_ORDER
@@ -27,8 +27,6 @@ KNOT_ROUNDING = 1e-5
 """Largest departure, in cells, of knots that count as equally spaced: float32 knots of an equal grid have 1e-6."""
 MOST_EVEN = 4
 """Times the cells of the domain and its fringe up to which equal cells reach over the rows; farther, they widen."""
-NAMES = {"x^0.5": "sqrt", "1/x^0.5": "1/sqrt(x)"}
-"""Other names of families, as pykan has them."""
 
 
 class Shape(NamedTuple):
@@ -91,7 +89,7 @@ def formulas_in(source: LayerView) -> dict[tuple[int, int], EdgeFormula]:
     """Edges (dst, src) of a layer that are formulas a head has."""
     found = {}
     for (dst, src, name), numbers in zip(source.formulas, source.formula_numbers, strict=False):
-        family = FAMILIES.get(NAMES.get(name, name))
+        family = FAMILIES.get(ALIASES.get(name, name))
         if family is not None and np.isfinite(numbers).all():
             found[dst, src] = EdgeFormula(family=family, **dict(zip("abcd", numbers, strict=True)))
     return found

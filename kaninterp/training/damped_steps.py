@@ -12,6 +12,7 @@ from kaninterp.core.errors import FileFormatError
 from kaninterp.nn.head import KANHead
 from kaninterp.training.domains import follow_inputs
 from kaninterp.training.edge_push import EdgePush
+from kaninterp.training.edge_scales import calibrated
 from kaninterp.training.feeds import EVALUATION_ROWS, Feeds
 from kaninterp.training.head_rows import HeadRows
 from kaninterp.training.jacobian import HeadTwin
@@ -127,7 +128,7 @@ class DampedSteps:
         if self._descent is None:
             parts = -(-(feeds.n_train or 1) // EVALUATION_ROWS)
             data = HeadRows.collect(self._objective.model, self._head, feeds.in_parts(parts))
-            if not all(bool(layer.calibrated) for layer in self._head.kan_layers):
+            if not calibrated((self._head,)):
                 with torch.no_grad():  # the first batch, all rows here, sets the first domain
                     self._head(data.features)
             self._challenged = self._challenged or (self._resumed is None and not _is_fresh(self._head))

@@ -83,25 +83,23 @@ class LargeStep:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from `state_dict()`."""
-        self._start()
-        assert self._search is not None  # noqa: S101 - for the type checker
+        search = self._start()
         if (state_dict["scales"] is None) != (self._scales is None):
             raise FileFormatError("the checkpoint's optimizer state belongs to another run.")
         if self._scales is not None:
             self._scales.load_state_dict(state_dict["scales"])
-        self._search.load_state_dict(state_dict["search"])
+        search.load_state_dict(state_dict["search"])
 
     def _started(self, feeds: Feeds) -> torch.optim.LBFGS:
         """The search, from the second epoch on the same."""
-        if self._search is None:
-            if not calibrated(self._objective.penalised):
-                with torch.no_grad():  # the first batch sets the first domain
-                    self._objective.loss(next(iter(feeds.ordered())))
-            self._start()
-        assert self._search is not None  # noqa: S101 - for the type checker
-        return self._search
+        if self._search is not None:
+            return self._search
+        if not calibrated(self._objective.penalised):
+            with torch.no_grad():  # the first batch sets the first domain
+                self._objective.loss(next(iter(feeds.ordered())))
+        return self._start()
 
-    def _start(self) -> None:
+    def _start(self) -> torch.optim.LBFGS:
         parameters = self._parameters
         scaled = self._scaled()
         if scaled:
@@ -110,6 +108,7 @@ class LargeStep:
         self._search = torch.optim.LBFGS(
             parameters, lr=self.start_lr, max_iter=self._steps, line_search_fn="strong_wolfe"
         )
+        return self._search
 
     def _scaled(self) -> tuple[KANHead, ...]:
         """Heads under a penalty, without those whose raw columns are pushed to zero.
